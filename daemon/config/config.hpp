@@ -1,0 +1,66 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "daemon/core/store_layout.hpp"
+#include "fusefs/boundary/channel.hpp"
+
+namespace airlock {
+
+/// What fixed-output derivations, the way out to the network, may do for a sandbox.
+enum class FixedOutputPolicy {
+  sealed,  ///< built; the log is withheld, a failure condemns the session
+  open,    ///< as Nix does
+  closed,  ///< only those whose output is visible already
+};
+
+struct Limits {
+  std::uint32_t connections = 64;                ///< of one session at once
+  std::uint64_t string_bytes = 64ull << 20;      ///< one string of the protocol
+  std::uint64_t list_items = 1ull << 20;         ///< one list, set or map
+  std::uint64_t derivation_bytes = 64ull << 20;  ///< one .drv file
+  std::uint64_t nar_bytes = 16ull << 30;         ///< one archive
+  std::chrono::seconds handshake{10};            ///< from connect to the first operation
+  std::chrono::seconds stall{300};               ///< no progress inside one operation
+  std::uint32_t depth = 16;                      ///< sessions within sessions
+};
+
+/// /etc/airlock/airlock.toml. Every key has a default; an unknown key or a value of the wrong type
+/// is an error that names file, line and key. Immutable once loaded.
+///
+///   user = "airlock"                     # airlockd runs as, hooks drop to
+///   features = ["airlock"]               # required system features that ask for a session
+///   ledger = "/var/lib/airlock/ledger.sqlite"
+///   upstream = "/nix/var/nix/daemon-socket/socket"
+///   fixed-output = "sealed"              # or "open", "closed"
+///   [hooks]                              # your own hooks, chained
+///   pre-build = "/path/to/program"       # run before airlock answers; its output is kept
+///   post-build = "/path/to/program"      # run after references were registered
+///   [limits]
+///   connections = 64  string-bytes = …   # as struct Limits, dashes for underscores
+struct Config {
+  std::string user = "airlock";
+  std::string group = "airlock";
+  std::vector<std::string> features{"airlock"};
+  std::string ledger = "/var/lib/airlock/ledger.sqlite";
+  std::string upstream;  ///< empty: StoreLayout::daemon_socket()
+  FixedOutputPolicy fixed_output = FixedOutputPolicy::sealed;
+  std::string pre_build_hook;
+  std::string post_build_hook;
+  Limits limits;
+  StoreLayout layout;
+  boundary::SocketPaths sockets;
+
+  static constexpr const char* default_file = "/etc/airlock/airlock.toml";
+
+  /// A missing file at the default place is the default configuration; a missing file that was
+  /// named is an error. The error is one sentence that says file, line and what to do.
+  [[nodiscard]] static tl::expected<Config, std::string> load(
+      const std::string& file = default_file);
+};
+
+}  // namespace airlock

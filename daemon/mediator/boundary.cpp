@@ -1,0 +1,109 @@
+#include "daemon/mediator/boundary.hpp"
+
+#include <sys/socket.h>
+
+#include <chrono>
+
+namespace airlock {
+
+namespace {
+
+using boundary::Message;
+using boundary::MessageType;
+
+/// airlock-fs answers in milliseconds; its own helper has a deadline of seconds.
+constexpr std::chrono::seconds answer_deadline{20};
+constexpr std::size_t paths_a_message = 200;
+
+}  // namespace
+
+Boundary::Result ControlChannel::ask(Message message, int descriptor) {
+  std::unique_lock lock(mutex_);
+  if (closed_) return tl::unexpected(std::string("airlock-fs is gone"));
+  const auto request = next_request_++;
+  message.request = request;
+  waiting_.emplace(request, std::nullopt);
+  lock.unlock();
+  const bool sent = channel_.send(message, descriptor);
+  lock.lock();
+  const auto entry = waiting_.find(request);
+  const bool answered = sent && answered_.wait_for(lock, answer_deadline, [&] {
+    return closed_ || entry->second.has_value();
+  });
+  Result result = tl::unexpected(
+      std::string(answered || !sent ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
+  if (entry->second) result = *std::move(entry->second);
+  waiting_.erase(entry);
+  return result;
+}
+
+Boundary::Result ControlChannel::verify(SessionNumber session, int socket) {
+  return ask({MessageType::verify, session, 0, {}}, socket);
+}
+
+Boundary::Result ControlChannel::reveal(SessionNumber session, const std::set<StorePath>& paths) {
+  Message message{MessageType::reveal, session, 0, {}};
+  for (const auto& path : paths) {
+    message.strings.push_back(path.base());
+    if (message.strings.size() < paths_a_message) continue;
+    if (auto done = ask(message); !done) return done;
+    message.strings.clear();
+  }
+  return message.strings.empty() ? Result{} : ask(std::move(message));
+}
+
+Boundary::Result ControlChannel::grant(SessionNumber session, const StorePath& path) {
+  return ask({MessageType::grant, session, 0, {path.base()}});
+}
+
+Boundary::Result ControlChannel::condemn(SessionNumber session, const std::string& reason) {
+  return ask({MessageType::condemn, session, 0, {reason.substr(0, 2048)}});
+}
+
+void ControlChannel::ready(SessionNumber session, const SearchPath& search_path) {
+  Message message{MessageType::session_ready, session, 0, {}};
+  for (const auto& [name, path] : search_path) {
+    message.strings.push_back(name);
+    message.strings.push_back(path.base());
+  }
+  (void)channel_.send(message);
+}
+
+void ControlChannel::refuse(SessionNumber session, const std::string& reason) {
+  (void)channel_.send({MessageType::session_refused, session, 0, {reason.substr(0, 2048)}});
+}
+
+std::string ControlChannel::run(const std::function<void(boundary::Received)>& handler) {
+  std::string why;
+  for (;;) {
+    auto received = channel_.receive();
+    if (!received) {
+      why = received.error().empty() ? "airlock-fs closed the connection" : received.error();
+      break;
+    }
+    const auto& message = received->message;
+    if (message.type == MessageType::succeeded || message.type == MessageType::failed) {
+      const std::lock_guard lock(mutex_);
+      const auto entry = waiting_.find(message.request);
+      if (entry == waiting_.end()) continue;
+      entry->second =
+          message.type == MessageType::succeeded
+              ? Result{}
+              : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
+                                                       : message.strings.front());
+      answered_.notify_all();
+    } else {
+      handler(*std::move(received));
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  answered_.notify_all();
+  return why;
+}
+
+void ControlChannel::close() {
+  ::shutdown(channel_.fd(), SHUT_RDWR);
+}
+
+}  // namespace airlock

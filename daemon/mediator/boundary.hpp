@@ -1,0 +1,74 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+#include <vector>
+
+#include "fusefs/boundary/channel.hpp"
+#include "fusefs/boundary/store_path.hpp"
+
+namespace airlock {
+
+/// airlock-fs's number for a session, unique as long as both processes live.
+using SessionNumber = std::uint64_t;
+
+/// What airlockd may ask of airlock-fs. Thread-safe. Errors are one sentence; they are faults of
+/// the host or of the caller's sandbox, never ordinary answers.
+class Boundary {
+ public:
+  using Result = tl::expected<void, std::string>;
+  using SearchPath = std::vector<std::pair<std::string, StorePath>>;
+
+  Boundary() = default;
+  Boundary(const Boundary&) = delete;
+  Boundary& operator=(const Boundary&) = delete;
+  virtual ~Boundary() = default;
+
+  /// Is the peer of this connected socket inside the session's sandbox?
+  virtual Result verify(SessionNumber session, int socket) = 0;
+  /// Lists paths in the session's view. For the inputs, which the sandbox has at their place.
+  virtual Result reveal(SessionNumber session, const std::set<StorePath>& paths) = 0;
+  /// Lists the path and makes it readable at its place in the sandbox.
+  virtual Result grant(SessionNumber session, const StorePath& path) = 0;
+  /// Ends the sandbox; returns when its first process has been killed.
+  virtual Result condemn(SessionNumber session, const std::string& reason) = 0;
+};
+
+/// The control connection to airlock-fs.
+class ControlChannel final : public Boundary {
+ public:
+  explicit ControlChannel(boundary::Channel channel) : channel_(std::move(channel)) {}
+
+  Result verify(SessionNumber session, int socket) override;
+  Result reveal(SessionNumber session, const std::set<StorePath>& paths) override;
+  Result grant(SessionNumber session, const StorePath& path) override;
+  Result condemn(SessionNumber session, const std::string& reason) override;
+
+  /// Ends the wait of the pre-build hook that announced the session.
+  void ready(SessionNumber session, const SearchPath& search_path);
+  void refuse(SessionNumber session, const std::string& reason);
+
+  /// Receives until airlock-fs is gone; events go to the handler, on this thread. Returns why it
+  /// ended. From then on every request fails.
+  std::string run(const std::function<void(boundary::Received)>& handler);
+  /// Makes run return.
+  void close();
+
+ private:
+  Result ask(boundary::Message message, int descriptor = -1);
+
+  boundary::Channel channel_;
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::uint64_t next_request_ = 1;
+  bool closed_ = false;
+  std::map<std::uint64_t, std::optional<Result>> waiting_;
+};
+
+}  // namespace airlock

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "daemon/mediator/session.hpp"
+#include "daemon/policy/verdict.hpp"
+#include "daemon/wire/log.hpp"
+
+namespace airlock {
+
+/// The upstream connection behind one client connection: made when it is first needed, since most
+/// questions never leave airlockd, and given the client's options as far as they may travel.
+class UpstreamLine {
+ public:
+  explicit UpstreamLine(const UpstreamFactory& connect) : connect_(connect) {}
+  [[nodiscard]] Upstream& get();
+  void set_options(const wire::SetOptions& options);
+
+ private:
+  const UpstreamFactory& connect_;
+  std::unique_ptr<Upstream> upstream_;
+  std::optional<wire::SetOptions> options_;
+};
+
+/// What a handler works with: one operation on one connection.
+struct Call {
+  Session& session;
+  Services& services;
+  UpstreamLine& upstream;
+  wire::Writer& to;
+  wire::Version version;
+  int client;                          ///< the client's socket, to notice that it hangs up
+  wire::FramedSource* body = nullptr;  ///< the upload that follows, for operations that have one
+
+  /// Says that the work is done; the reply follows in the returned writer.
+  wire::Writer& reply() const {
+    wire::write_log_message(to, wire::Last{});
+    return to;
+  }
+};
+
+/// Why an operation failed in an ordinary way: what the client is told. verdict is set where a rule
+/// refused what was only known after part of the work.
+struct Failure {
+  std::string message;
+  std::optional<policy::Verdict> verdict;
+};
+using Handled = tl::expected<void, Failure>;
+
+[[nodiscard]] inline tl::unexpected<Failure> refuse(policy::Verdict verdict) {
+  auto message = verdict.message();
+  return tl::unexpected(Failure{std::move(message), std::move(verdict)});
+}
+
+}  // namespace airlock

@@ -1,0 +1,176 @@
+#include "daemon/mediator/connection.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "daemon/mediator/operations.hpp"
+#include "daemon/wire/fd_stream.hpp"
+#include "daemon/wire/handshake.hpp"
+
+namespace airlock {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+class Connection {
+ public:
+  Connection(int socket, std::uint64_t index, Session& session, Services& services)
+      : socket_(socket),
+        index_(index),
+        session_(session),
+        services_(services),
+        source_(socket, services.config.limits.handshake),
+        sink_(socket, services.config.limits.stall),
+        reader_(source_, services.config.layout,
+                {services.config.limits.string_bytes, services.config.limits.list_items}),
+        writer_(sink_, services.config.layout),
+        upstream_(services.connect_upstream) {}
+
+  void serve() {
+    try {
+      if (auto verified = services_.boundary.verify(session_.number(), socket_); !verified)
+        throw ConnectionOver("the caller is not in this session's sandbox: " + verified.error());
+      version_ = wire::accept_handshake(reader_, writer_);
+      wire::write_log_message(writer_, wire::Last{});
+      writer_.flush();
+      source_.set_deadline(std::chrono::milliseconds::zero());
+      while (!session_.condemned()) next_operation();
+      session_.hold();  // by another connection: this one must not be the first to tell
+    } catch (const Condemned& condemned) {
+      condemn(condemned.what());
+    } catch (const UpstreamLost& lost) {
+      condemn(lost.what());
+    } catch (const ConnectionOver& over) {
+      if (source_.closed_between() && !operation_) return;  // in good order
+      end_with(policy::Decision::deny, over.what());
+      say_goodbye(over.what());
+    }
+  }
+
+ private:
+  void condemn(const std::string& reason) {
+    end_with(policy::Decision::condemn, reason);
+    // Closing is an answer too, so the sandbox's end comes first.
+    if (!session_.condemn(reason)) session_.hold();
+  }
+
+  void next_operation() {
+    source_.set_deadline(
+        std::chrono::milliseconds::zero());  // a client may think as long as it likes
+    operation_ = nullptr;
+    subject_.clear();
+    const auto number = reader_.u64();
+    source_.set_deadline(services_.config.limits.stall);
+    started_ = Clock::now();
+    operation_ = find_operation(number, version_);
+    if (operation_ == nullptr) {
+      unknown_ = true;
+      throw ConnectionOver(
+          fmt::format("operation {} does not exist in protocol {}", number, version_.print()));
+    }
+    const auto request = operation_->decode(reader_, version_);
+    subject_ = request->subject(session_.layout());
+    wire::FramedSource body(reader_);
+    Call call{session_,
+              services_,
+              upstream_,
+              writer_,
+              version_,
+              socket_,
+              operation_->has_body ? &body : nullptr};
+    auto verdict = request->decide(session_);
+    Handled handled;
+    if (verdict.decision == policy::Decision::condemn) throw Condemned(verdict.reason);
+    if (verdict.refused())
+      handled = refuse(verdict);
+    else
+      handled = request->handle(call);
+    // What is left of an upload has to be read before the connection can go on.
+    if (operation_->has_body) body.drain(services_.config.limits.nar_bytes);
+    if (!handled) {
+      if (handled.error().verdict) verdict = *handled.error().verdict;
+      wire::write_log_message(writer_, wire::Error{0, handled.error().message, {}});
+    }
+    writer_.flush();
+    record(verdict.decision, verdict.rule, handled ? std::string() : handled.error().message,
+           handled.has_value());
+    operation_ = nullptr;
+  }
+
+  void record(policy::Decision decision, std::string_view rule, const std::string& reason,
+              bool succeeded) {
+    services_.ledger.record(
+        {session_.ledger_id(), index_, std::string(operation_->name), subject_,
+         std::string(policy::name_of(decision)), std::string(rule), reason, succeeded,
+         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
+  }
+
+  /// The connection ends here: the ledger and the log say why.
+  void end_with(policy::Decision decision, const std::string& reason) {
+    const auto* name = operation_ != nullptr ? operation_->name.data()
+                       : unknown_            ? "unknown"
+                                             : "handshake";
+    services_.ledger.record(
+        {session_.ledger_id(), index_, name, subject_,
+         decision == policy::Decision::condemn ? "condemn" : "broken", "well-formed", reason, false,
+         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
+    spdlog::warn("{}: connection {} ended: {}", session_.path().base(), index_, reason);
+  }
+
+  /// Tells a client that speaks the protocol what was wrong with what it sent; best effort.
+  void say_goodbye(const std::string& reason) {
+    if (version_ < wire::oldest) return;
+    try {
+      wire::write_log_message(writer_,
+                              wire::Error{0, "airlock ended the connection: " + reason, {}});
+      writer_.flush();
+    } catch (const ConnectionOver&) {
+      return;  // it is gone
+    }
+  }
+
+  int socket_;
+  std::uint64_t index_;
+  Session& session_;
+  Services& services_;
+  wire::FdSource source_;
+  wire::FdSink sink_;
+  wire::Reader reader_;
+  wire::Writer writer_;
+  UpstreamLine upstream_;
+  wire::Version version_{};
+  const Operation* operation_ = nullptr;
+  bool unknown_ = false;
+  std::string subject_;
+  Clock::time_point started_ = Clock::now();
+};
+
+}  // namespace
+
+Upstream& UpstreamLine::get() {
+  if (!upstream_) {
+    upstream_ = connect_();
+    if (options_) upstream_->set_options(*options_);
+  }
+  return *upstream_;
+}
+
+void UpstreamLine::set_options(const wire::SetOptions& options) {
+  options_ = options;
+  if (upstream_) upstream_->set_options(options);
+}
+
+void serve_connection(int socket, std::uint64_t index, Session& session, Services& services) {
+  try {
+    Connection(socket, index, session, services).serve();
+  } catch (const std::exception& unexpected) {
+    // Memory, a full disk behind the ledger: of the host, so the sandbox must not go on without.
+    spdlog::error("{}: connection {}: {}", session.path().base(), index, unexpected.what());
+    if (!session.condemn(std::string("airlock failed: ") + unexpected.what())) session.hold();
+  }
+}
+
+}  // namespace airlock

@@ -1,0 +1,129 @@
+// airlockd: parses its arguments, wires the parts together and runs until it is told to stop.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "daemon/config/account.hpp"
+#include "daemon/mediator/mediator.hpp"
+
+namespace {
+
+using airlock::ControlChannel;
+
+constexpr int exit_config = 78;  // EX_CONFIG
+constexpr std::chrono::milliseconds retry_delay{100};
+
+/// One control connection and its sessions.
+struct Link {
+  Link(airlock::boundary::Channel channel, const airlock::Config& config, airlock::Ledger& ledger)
+      : control(std::move(channel)),
+        mediator(
+            config, ledger, [&config] { return airlock::connect_upstream(config); }, control) {}
+  ControlChannel control;
+  airlock::Mediator mediator;
+};
+
+/// Waits for TERM or INT on a thread of its own; then ends the current link's sandboxes, while
+/// airlock-fs still answers, and the link.
+class Stopper {
+ public:
+  Stopper() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // inherited by every later thread
+    std::thread([this, signals] {
+      int signal = 0;
+      sigwait(&signals, &signal);
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      if (current_ == nullptr) return;
+      current_->mediator.condemn_all(
+          "airlockd was stopped while this build was in the airlock; build again");
+      current_->control.close();
+    }).detach();
+  }
+  [[nodiscard]] bool stopping() {
+    const std::lock_guard lock(mutex_);
+    return stopping_;
+  }
+  void set_current(Link* link) {
+    const std::lock_guard lock(mutex_);
+    current_ = link;
+    if (stopping_ && link != nullptr) link->control.close();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool stopping_ = false;
+  Link* current_ = nullptr;
+};
+
+void serve(const airlock::Config& config, airlock::Ledger& ledger, Stopper& stopper) {
+  // When airlock-fs is lost its sandboxes live on, and must not learn of it: the link is kept, and
+  // with it every client's wait, until the next airlock-fs is there. That one has ended them.
+  std::unique_ptr<Link> link;
+  bool waiting = false;
+  while (!stopper.stopping()) {
+    auto channel = airlock::boundary::Channel::connect(config.sockets.mediator());
+    if (!channel) {
+      if (!waiting) spdlog::warn("waiting for airlock-fs: {}", channel.error());
+      waiting = true;
+      std::this_thread::sleep_for(retry_delay);
+      continue;
+    }
+    waiting = false;
+    link.reset();
+    link = std::make_unique<Link>(*std::move(channel), config, ledger);
+    stopper.set_current(link.get());
+    sd_notify(0, "READY=1");
+    spdlog::info("connected to airlock-fs");
+    const auto why = link->control.run(
+        [&](airlock::boundary::Received received) { link->mediator.handle(std::move(received)); });
+    stopper.set_current(nullptr);
+    if (!stopper.stopping()) spdlog::error("the control connection ended: {}", why);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"airlockd: decides what a Nix build may ask of the Nix store, and asks for it."};
+  std::string config_file = airlock::Config::default_file;
+  app.add_option("--config", config_file, "Configuration file")->capture_default_str();
+  app.set_version_flag("--version", AIRLOCK_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("airlockd"));
+  spdlog::set_pattern("airlockd: %l: %v");
+  const auto config = airlock::Config::load(config_file);
+  if (!config) {
+    spdlog::error("{}", config.error());
+    return exit_config;
+  }
+  // It parses hostile bytes: whoever starts it, it runs as its own user with no capability.
+  const auto account = airlock::find_local_account(config->user, config->group);
+  const auto dropped = account.and_then(airlock::become);
+  if (!dropped) {
+    spdlog::error("{}", dropped.error());
+    return exit_config;
+  }
+  Stopper stopper;
+  const auto ledger = airlock::open_ledger(config->ledger);
+  if (!ledger) {
+    spdlog::error("{}", ledger.error());
+    return EXIT_FAILURE;
+  }
+  serve(*config, **ledger, stopper);
+  return EXIT_SUCCESS;
+}

@@ -1,0 +1,167 @@
+#include "daemon/mediator/mediator.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "daemon/mediator/opening.hpp"
+
+namespace airlock {
+
+using boundary::MessageType;
+
+Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect,
+                   ControlChannel& control)
+    : config_(config),
+      ledger_(ledger),
+      control_(control),
+      builds_(ledger),
+      services_{config, ledger, control, builds_, std::move(connect)} {}
+
+void Mediator::handle(boundary::Received received) {
+  const auto& message = received.message;
+  const auto number = message.session;
+  switch (message.type) {
+    case MessageType::session_opened: {
+      auto path = message.strings.empty() ? tl::unexpected(std::string("it names no derivation"))
+                                          : StorePath::parse(message.strings.front());
+      if (!path || !received.descriptor) {
+        control_.refuse(number, "airlock-fs announced a session without a derivation or a socket");
+        return;
+      }
+      const std::lock_guard lock(mutex_);
+      auto [entry, fresh] = sessions_.try_emplace(number, Hosted{*path, 0, false, nullptr});
+      if (!fresh) return;
+      entry->second.server = std::make_unique<SessionServer>(
+          std::move(received.descriptor),
+          [this, number, path = *std::move(path)]() -> std::shared_ptr<Session> {
+            try {
+              return open(number, path);
+            } catch (const std::exception& unexpected) {
+              refuse(number, path, unexpected.what());
+              return nullptr;
+            }
+          },
+          services_);
+      return;
+    }
+    case MessageType::session_ended:
+      end(number);
+      return;
+    case MessageType::session_settled:
+      settled(number);
+      return;
+    case MessageType::session_closed:
+      close(number);
+      return;
+    default:
+      spdlog::warn("airlock-fs sent a message of type {}, which is not for airlockd",
+                   static_cast<std::uint32_t>(message.type));
+  }
+}
+
+std::uint32_t Mediator::depth_below(const std::set<LedgerSession>& parents) {
+  const std::lock_guard lock(mutex_);
+  std::uint32_t depth = 0;
+  for (const auto parent : parents)
+    if (const auto known = depths_.find(parent); known != depths_.end())
+      depth = std::max(depth, known->second);
+  return depth + 1;
+}
+
+void Mediator::refuse(SessionNumber number, const StorePath& derivation,
+                      const std::string& reason) {
+  spdlog::warn("{}: refused: {}", derivation.base(), reason);
+  builds_.condemned(derivation, reason);
+  control_.refuse(number, reason);
+}
+
+std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& derivation) {
+  const auto parents = builds_.waiting_for(derivation);
+  const auto depth = depth_below(parents);
+  if (depth > config_.limits.depth) {
+    refuse(number, derivation,
+           fmt::format("it would be {} builds deep, and the limit is {}", depth,
+                       config_.limits.depth));
+    return nullptr;
+  }
+  auto opening = prepare_session(config_, derivation, services_.connect_upstream);
+  if (!opening) {
+    refuse(number, derivation, opening.error());
+    return nullptr;
+  }
+  if (auto revealed = control_.reveal(number, opening->inputs); !revealed) {
+    refuse(number, derivation, revealed.error());
+    return nullptr;
+  }
+  const auto ledger_id = ledger_.open_session(derivation, parents);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = sessions_.find(number);
+    if (entry == sessions_.end() || entry->second.ended) {
+      ledger_.set_state(ledger_id, SessionState::closed, "the sandbox was gone before it was open");
+      return nullptr;
+    }
+    entry->second.ledger_id = ledger_id;
+    depths_[ledger_id] = depth;
+  }
+  builds_.session_opened(derivation, ledger_id);
+  spdlog::info("{}: session {} is open", derivation.base(), ledger_id);
+  control_.ready(number, opening->search_path);
+  return std::make_shared<Session>(number, ledger_id, derivation, std::move(opening->derivation),
+                                   std::move(opening->inputs), services_);
+}
+
+void Mediator::end(SessionNumber number) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = sessions_.find(number);
+  if (entry == sessions_.end() || entry->second.ended) return;
+  entry->second.ended = true;
+  if (entry->second.ledger_id != 0)
+    ledger_.set_state(entry->second.ledger_id, SessionState::ended, {});
+  entry->second.server->stop();
+}
+
+void Mediator::settled(SessionNumber number) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = sessions_.find(number);
+  if (entry != sessions_.end() && entry->second.ledger_id != 0)
+    ledger_.set_state(entry->second.ledger_id, SessionState::settled, {});
+}
+
+void Mediator::condemn_all(const std::string& reason) {
+  // Each waits for airlock-fs, whose messages must not wait for this: so without the lock.
+  std::vector<std::shared_ptr<Session>> sessions;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [number, hosted] : sessions_)
+      if (auto session = hosted.server->session(); session && !hosted.ended)
+        sessions.push_back(std::move(session));
+  }
+  for (const auto& session : sessions) (void)session->condemn(reason);
+}
+
+void Mediator::close(SessionNumber number) {
+  end(number);
+  std::list<std::unique_ptr<SessionServer>>
+      finished;  // destroyed, that is joined, without the lock
+  const std::lock_guard lock(mutex_);
+  if (const auto entry = sessions_.find(number); entry != sessions_.end()) {
+    auto& hosted = entry->second;
+    if (hosted.ledger_id != 0) {
+      ledger_.set_state(hosted.ledger_id, SessionState::closed, {});
+      builds_.session_closed(hosted.derivation, hosted.ledger_id);
+      depths_.erase(hosted.ledger_id);
+    }
+    closing_.push_back(std::move(hosted.server));
+    sessions_.erase(entry);
+  }
+  for (auto server = closing_.begin(); server != closing_.end();) {
+    const auto next = std::next(server);
+    if ((*server)->finished()) finished.splice(finished.end(), closing_, server);
+    server = next;
+  }
+}
+
+}  // namespace airlock

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "daemon/core/derivation.hpp"
+#include "daemon/mediator/boundary.hpp"
+#include "daemon/mediator/upstream.hpp"
+
+namespace airlock {
+
+/// What a session starts with. All of it follows from its derivation.
+struct Opening {
+  Derivation derivation;
+  std::set<StorePath> inputs;        ///< the closure of the build's inputs: the first visible set
+  Boundary::SearchPath search_path;  ///< from airlockNixPath
+};
+
+/// Reads the derivation and decides whether it may have a session. The error is one sentence for
+/// the user whose build is refused. Throws UpstreamLost.
+[[nodiscard]] tl::expected<Opening, std::string> prepare_session(const Config& config,
+                                                                 const StorePath& path,
+                                                                 const UpstreamFactory& connect);
+
+}  // namespace airlock

@@ -1,0 +1,44 @@
+#include "daemon/mediator/path_infos.hpp"
+
+#include <vector>
+
+namespace airlock {
+
+std::optional<wire::PathInfo> PathInfos::query(const StorePath& path) {
+  const std::lock_guard lock(mutex_);
+  if (!database_)
+    if (auto opened = NixDatabase::open(layout_)) database_ = *std::move(opened);
+  if (database_)
+    if (auto info = database_->path_info(path)) return *std::move(info);
+  if (!upstream_) upstream_ = connect_();
+  try {
+    auto info = upstream_->query_path_info(path);
+    if (!info) throw UpstreamLost(info.error().message);
+    return *std::move(info);
+  } catch (const UpstreamLost&) {
+    upstream_.reset();
+    throw;
+  }
+}
+
+std::set<StorePath> PathInfos::closure(const std::set<StorePath>& paths,
+                                       const std::function<bool(const StorePath&)>& known,
+                                       const Missing& missing) {
+  std::set<StorePath> closure;
+  std::vector<StorePath> todo(paths.begin(), paths.end());
+  while (!todo.empty()) {
+    auto path = std::move(todo.back());
+    todo.pop_back();
+    if (closure.contains(path) || known(path)) continue;
+    const auto info = query(path);
+    if (!info) {
+      missing(path);
+      continue;
+    }
+    todo.insert(todo.end(), info->references.begin(), info->references.end());
+    closure.insert(std::move(path));
+  }
+  return closure;
+}
+
+}  // namespace airlock

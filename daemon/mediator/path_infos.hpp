@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+
+#include "daemon/mediator/upstream.hpp"
+#include "daemon/store/nix_database.hpp"
+
+namespace airlock {
+
+/// What the host knows of store paths: from Nix's database, and from upstream whenever that gives
+/// trouble. Uncensored, so never for an answer to a sandbox as it is. Thread-safe.
+class PathInfos {
+ public:
+  PathInfos(const StoreLayout& layout, const UpstreamFactory& connect)
+      : layout_(layout), connect_(connect) {}
+
+  /// Without a value the path is not valid. Throws UpstreamLost.
+  [[nodiscard]] std::optional<wire::PathInfo> query(const StorePath& path);
+
+  /// Called with each path of a closure that is not valid; may throw.
+  using Missing = std::function<void(const StorePath&)>;
+  /// The paths and all they refer to, but for those, and what only they lead to, that `known`
+  /// holds.
+  [[nodiscard]] std::set<StorePath> closure(const std::set<StorePath>& paths,
+                                            const std::function<bool(const StorePath&)>& known,
+                                            const Missing& missing);
+
+ private:
+  const StoreLayout& layout_;
+  const UpstreamFactory& connect_;
+  std::mutex mutex_;
+  std::unique_ptr<NixDatabase> database_;
+  std::unique_ptr<Upstream> upstream_;
+};
+
+}  // namespace airlock

@@ -1,0 +1,191 @@
+#include "daemon/mediator/session.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+
+namespace airlock {
+
+namespace {
+
+/// Upstream colours its messages and breaks their lines; a reason is one line, for logs as well.
+std::string one_plain_line(const std::string& text) {
+  std::string line;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
+      while (i < text.size() && (std::isalpha(static_cast<unsigned char>(text[i])) == 0)) ++i;
+    } else if (c >= 0x20) {
+      line += text[i];
+    } else if (!line.empty() && line.back() != ' ') {
+      line += ' ';
+    }
+  }
+  return line;
+}
+
+}  // namespace
+
+tl::expected<Derivation, std::string> read_derivation(const Config& config, const StorePath& path) {
+  const auto name = config.layout.print(path);
+  const Fd file(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return tl::unexpected(fmt::format("cannot open {}: {}", name, std::strerror(errno)));
+  std::string text;
+  std::array<char, 64 * 1024> buffer{};
+  for (;;) {
+    const auto n = ::read(file.get(), buffer.data(), buffer.size());
+    if (n < 0) return tl::unexpected(fmt::format("cannot read {}: {}", name, std::strerror(errno)));
+    if (n == 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (text.size() > config.limits.derivation_bytes)
+      return tl::unexpected(
+          fmt::format("{} is larger than {} bytes", name, config.limits.derivation_bytes));
+  }
+  auto derivation = Derivation::parse_as(config.layout, path.name(), text);
+  if (!derivation) return tl::unexpected(fmt::format("{}: {}", name, derivation.error()));
+  return derivation;
+}
+
+Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
+                 Derivation derivation, std::set<StorePath> inputs, Services& services)
+    : number_(number),
+      ledger_id_(ledger_id),
+      path_(std::move(path)),
+      derivation_(std::move(derivation)),
+      services_(services),
+      visible_(std::move(inputs)),
+      debts_(services.config.layout, path_),
+      infos_(services.config.layout, services.connect_upstream) {}
+
+bool Session::visible(const StorePath& path) const {
+  const std::shared_lock lock(visible_mutex_);
+  return visible_.contains(path);
+}
+
+std::set<StorePath> Session::visible_paths() const {
+  const std::shared_lock lock(visible_mutex_);
+  return visible_;
+}
+
+std::optional<StorePath> Session::visible_path_with_hash(std::string_view hash_part) const {
+  const std::shared_lock lock(visible_mutex_);
+  for (const auto& path : visible_)
+    if (path.hash_part() == hash_part) return path;
+  return std::nullopt;
+}
+
+bool Session::is_own_output(const StorePath& path) const {
+  for (const auto& [name, output] : derivation_.outputs)
+    if (output.path == path) return true;
+  return false;
+}
+
+std::shared_ptr<const Derivation> Session::derivation(const StorePath& path) const {
+  if (!path.is_derivation() || !visible(path)) return nullptr;
+  const std::lock_guard lock(derivations_mutex_);
+  if (const auto known = derivations_.find(path); known != derivations_.end()) return known->second;
+  auto parsed = read_derivation(services_.config, path);
+  if (!parsed) return nullptr;
+  return derivations_[path] = std::make_shared<const Derivation>(*std::move(parsed));
+}
+
+void Session::remember(const StorePath& path, Derivation derivation) {
+  const std::lock_guard lock(derivations_mutex_);
+  derivations_.try_emplace(path, std::make_shared<const Derivation>(std::move(derivation)));
+}
+
+wire::PathInfo Session::path_info(const StorePath& path) {
+  auto info = infos_.query(path);
+  if (!info)
+    throw Condemned(fmt::format("{} was visible and is gone from the store", layout().print(path)));
+  info->deriver.reset();
+  info->registration_time = 0;
+  info->ultimate = false;
+  info->signatures.clear();
+  return *std::move(info);
+}
+
+std::set<StorePath> Session::referrers(const StorePath& path) {
+  std::set<StorePath> found;
+  for (const auto& candidate : visible_paths())
+    if (const auto info = infos_.query(candidate); info && info->references.contains(path))
+      found.insert(candidate);
+  return found;
+}
+
+Upstream& Session::roots_connection() {
+  if (!roots_) roots_ = services_.connect_upstream();
+  return *roots_;
+}
+
+void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
+  const std::lock_guard lock(granting_);
+  const auto closure = infos_.closure(
+      paths, [this](const StorePath& path) { return visible(path); },
+      [this](const StorePath& path) {
+        throw Condemned(
+            fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
+      });
+  for (const auto& path : closure) {
+    if (auto held = roots_connection().add_temp_root(path); !held)
+      throw Condemned(held.error().message);
+    if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
+    if (auto done = services_.boundary.grant(number_, path); !done) throw Condemned(done.error());
+    services_.ledger.record_grant(ledger_id_, path, how);
+  }
+  const std::unique_lock visible_lock(visible_mutex_);
+  visible_.insert(closure.begin(), closure.end());
+}
+
+bool Session::condemn(const std::string& message) {
+  const auto reason = one_plain_line(message);
+  {
+    const std::lock_guard lock(state_mutex_);
+    if (ended_ || killed_) return true;
+    if (condemned_) return false;  // tried, or being tried, by another connection
+    condemned_ = true;
+  }
+  spdlog::warn("{}: condemned: {}", path_.base(), reason);
+  services_.builds.condemned(path_, reason);
+  services_.ledger.set_state(ledger_id_, SessionState::open, "condemned: " + reason);
+  if (auto done = services_.boundary.condemn(number_, reason); !done) {
+    spdlog::error("{}: could not be ended: {}", path_.base(), done.error());
+    return false;
+  }
+  const std::lock_guard lock(state_mutex_);
+  killed_ = true;
+  return true;
+}
+
+void Session::hold() const {
+  std::unique_lock lock(state_mutex_);
+  stopping_.wait(lock, [this] { return stopped_; });
+}
+
+void Session::stop() {
+  const std::lock_guard lock(state_mutex_);
+  stopped_ = true;
+  stopping_.notify_all();
+}
+
+bool Session::condemned() const {
+  const std::lock_guard lock(state_mutex_);
+  return condemned_;
+}
+
+void Session::end() {
+  {
+    const std::lock_guard lock(state_mutex_);
+    ended_ = true;
+  }
+  debts_.close();
+  const std::lock_guard lock(granting_);
+  roots_.reset();
+}
+
+}  // namespace airlock

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <stdexcept>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "daemon/mediator/boundary.hpp"
+#include "daemon/mediator/builds.hpp"
+#include "daemon/mediator/debts.hpp"
+#include "daemon/mediator/path_infos.hpp"
+#include "daemon/policy/scene.hpp"
+
+namespace airlock {
+
+/// What sessions and connections are given to work with. All of it outlives them.
+struct Services {
+  const Config& config;
+  Ledger& ledger;
+  Boundary& boundary;
+  Builds& builds;
+  UpstreamFactory connect_upstream;
+};
+
+/// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.
+class Condemned : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// One build's right to be in the airlock: its visible set, and what it owes.
+///
+/// open → ended: the sandbox's first process is gone, nothing more is granted. Settling and closing
+/// are airlock-fs's and the hook's to tell; the debts on disk carry them through a crash.
+/// Thread-safe. Lock order: granting_ before visible_mutex_ and derivations_mutex_.
+class Session final : public policy::Scene {
+ public:
+  Session(SessionNumber number, LedgerSession ledger_id, StorePath path, Derivation derivation,
+          std::set<StorePath> inputs, Services& services);
+
+  [[nodiscard]] SessionNumber number() const { return number_; }
+  [[nodiscard]] LedgerSession ledger_id() const { return ledger_id_; }
+  [[nodiscard]] const StorePath& path() const { return path_; }
+
+  // What rules may look at.
+  [[nodiscard]] const StoreLayout& layout() const override { return services_.config.layout; }
+  [[nodiscard]] bool visible(const StorePath& path) const override;
+  [[nodiscard]] std::shared_ptr<const Derivation> derivation(const StorePath& path) const override;
+  [[nodiscard]] FixedOutputPolicy fixed_output() const override {
+    return services_.config.fixed_output;
+  }
+  [[nodiscard]] bool is_own_output(const StorePath& path) const override;
+
+  [[nodiscard]] std::set<StorePath> visible_paths() const;
+  [[nodiscard]] std::optional<StorePath> visible_path_with_hash(std::string_view hash_part) const;
+
+  /// A visible path's info as a sandbox may see it: no deriver, time, signatures, ultimate.
+  /// Throws Condemned when it cannot be had.
+  [[nodiscard]] wire::PathInfo path_info(const StorePath& path);
+  /// Visible paths that refer to this one. Throws Condemned.
+  [[nodiscard]] std::set<StorePath> referrers(const StorePath& path);
+
+  /// Keeps the parsed form of a derivation that the session is about to be granted.
+  void remember(const StorePath& path, Derivation derivation);
+
+  /// Makes the closure of these valid paths visible: held against garbage collection first, then
+  /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
+  /// Throws Condemned when the host cannot.
+  void grant(const std::set<StorePath>& paths, const std::string& how);
+
+  /// Ends the sandbox, once; reason goes to the build log and to the ledger. False when airlock-fs
+  /// could not do it: the builder lives, so what it waits for must not end either (see hold).
+  [[nodiscard]] bool condemn(const std::string& reason);
+  /// Waits until the session is stopped. airlock-fs, when it is started again, ends every sandbox
+  /// of its predecessor's before anything else; until then a builder gets no answer to go on with.
+  void hold() const;
+  /// Lets go of those that hold.
+  void stop();
+  [[nodiscard]] bool condemned() const;
+
+  void end();
+
+ private:
+  [[nodiscard]] Upstream& roots_connection();
+
+  const SessionNumber number_;
+  const LedgerSession ledger_id_;
+  const StorePath path_;
+  const Derivation derivation_;
+  Services& services_;
+
+  mutable std::shared_mutex visible_mutex_;
+  std::set<StorePath> visible_;
+  mutable std::mutex derivations_mutex_;
+  mutable std::map<StorePath, std::shared_ptr<const Derivation>> derivations_;
+
+  std::mutex granting_;  ///< one grant at a time; guards roots_
+  Debts debts_;
+  std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
+
+  PathInfos infos_;
+
+  mutable std::mutex state_mutex_;
+  bool ended_ = false;
+  bool condemned_ = false;
+  bool killed_ = false;
+  bool stopped_ = false;
+  mutable std::condition_variable stopping_;
+};
+
+/// Reads and parses a .drv file from the store. The error is one sentence.
+[[nodiscard]] tl::expected<Derivation, std::string> read_derivation(const Config& config,
+                                                                    const StorePath& path);
+
+}  // namespace airlock

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "daemon/mediator/session.hpp"
+#include "fusefs/boundary/fd.hpp"
+
+namespace airlock {
+
+/// The thread of one session: opens it, accepts connections and serves each on a thread of its own,
+/// at most Limits::connections at a time (further ones wait in the kernel's queue), and when it is
+/// told to stop ends them all, then the session.
+class SessionServer {
+ public:
+  /// Prepares the session, and answers the hook that waits for it; null when it was refused.
+  using Open = std::function<std::shared_ptr<Session>()>;
+
+  SessionServer(Fd listening, Open open, Services& services);
+  SessionServer(const SessionServer&) = delete;
+  SessionServer& operator=(const SessionServer&) = delete;
+  ~SessionServer();  ///< stops, and waits for the end
+
+  /// No more requests. Does not wait.
+  void stop();
+  /// Null until it is open.
+  [[nodiscard]] std::shared_ptr<Session> session();
+  /// The session has ended and every thread but the object's own is gone.
+  [[nodiscard]] bool finished() const { return finished_; }
+
+ private:
+  struct Peer {
+    Fd socket;
+    std::atomic<bool> done{false};
+    std::thread thread;
+  };
+  void run(const Open& open);
+  void accept_connections(Session& session);
+  void end_connections();
+  [[nodiscard]] bool start_peer(Fd& socket, std::uint64_t index, Session& session);
+  void join_finished_peers();
+  [[nodiscard]] bool stopping();
+
+  Fd listening_;
+  Services& services_;
+  std::mutex
+      mutex_;  ///< guards stopping_, session_ and peers_; never held while a thread is joined
+  bool stopping_ = false;
+  std::shared_ptr<Session> session_;  ///< once it is open
+  std::list<Peer> peers_;
+  std::atomic<bool> finished_{false};
+  std::thread thread_;  ///< last: it uses all of the above
+};
+
+}  // namespace airlock

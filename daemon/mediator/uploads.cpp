@@ -1,0 +1,224 @@
+// Uploads. Nothing reaches upstream that was not parsed: archives are checked as they stream, and a
+// derivation is read whole and decided before a byte of it travels on.
+#include <fmt/format.h>
+
+#include <array>
+
+#include "daemon/core/content_address.hpp"
+#include "daemon/core/nar.hpp"
+#include "daemon/mediator/handlers.hpp"
+#include "daemon/policy/rules.hpp"
+
+namespace airlock::handlers {
+
+namespace {
+
+NarLimits nar_limits(const Call& call) {
+  NarLimits limits;
+  limits.size = call.services.config.limits.nar_bytes;
+  return limits;
+}
+
+/// The bytes of an upload that is not an archive: all frames up to the last.
+void copy_raw(wire::FramedSource& body, Sink& sink, std::uint64_t most) {
+  std::array<char, 64 * 1024> buffer{};
+  std::uint64_t total = 0;
+  while (const auto n = body.read_some(buffer)) {
+    total += n;
+    if (total > most) throw ConnectionOver(fmt::format("an upload is larger than {} bytes", most));
+    sink.write({buffer.data(), n});
+  }
+}
+
+/// Decides a derivation by its text; keeps its parsed form for when it has been granted.
+tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
+                                                    const std::optional<std::string>& text,
+                                                    const std::set<StorePath>& references,
+                                                    Call& call) {
+  if (!text)
+    return tl::unexpected(
+        Failure{"a store path whose name ends in .drv must be one regular file", {}});
+  auto derivation = Derivation::parse_as(call.session.layout(), name, *text);
+  if (!derivation)
+    return refuse({policy::Decision::deny, "derivation-inputs",
+                   fmt::format("the derivation does not parse: {}", derivation.error()),
+                   "write it with nix-instantiate"});
+  if (auto verdict = policy::add_derivation(*derivation, references, call.session);
+      verdict.refused())
+    return refuse(std::move(verdict));
+  return *std::move(derivation);
+}
+
+/// Upstream refused what the rules let pass. Whether it did may depend on the host.
+[[noreturn]] void refused_by_host(const wire::Error& error) {
+  throw Condemned(fmt::format("nix-daemon did not add a path: {}", error.message));
+}
+
+tl::expected<std::pair<StorePath, wire::PathInfo>, Failure> add(
+    const wire::AddToStore& request, const UploadBody& body, Call& call,
+    std::optional<Derivation> derivation) {
+  auto added = call.upstream.get().add_to_store(request, body);
+  if (!added) refused_by_host(added.error());
+  if (derivation) call.session.remember(added->first, *std::move(derivation));
+  call.session.grant({added->first}, "added");
+  return std::pair{added->first, call.session.path_info(added->first)};
+}
+
+/// Hashes what passes on its way.
+class HashingSink final : public Sink {
+ public:
+  explicit HashingSink(Sink& next) : next_(next) {}
+  void write(std::string_view bytes) override {
+    hash_.update(bytes);
+    next_.write(bytes);
+  }
+  [[nodiscard]] Hash finish() { return hash_.finish(); }
+
+ private:
+  Sink& next_;
+  Sha256 hash_;
+};
+
+tl::unexpected<Failure> content_differs(const StoreLayout& layout, const StorePath& path) {
+  return refuse(
+      {policy::Decision::deny, "add-content-addressed",
+       fmt::format("the archive sent for {} is not what its hash and its content address say",
+                   layout.print(path)),
+       "send the content that they were computed from"});
+}
+
+bool is_nar_hash(const std::string& text, const Hash& hash) {
+  const auto claimed = Hash::parse(HashAlgorithm::sha256, text);
+  return claimed && *claimed == hash;
+}
+
+/// One path of AddToStoreNar or AddMultipleToStore, already decided by policy::add_nar.
+///
+/// The content is checked here and not left to upstream: of a path that is valid already, upstream
+/// does not look at the archive, so what came with the path's name would be believed, and whether
+/// it was believed would tell that the path is on the host.
+Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call) {
+  const auto& layout = call.session.layout();
+  const auto address = ContentAddress::parse(request.info.content_address);
+  auto passed = request;
+  passed.repair = false;
+  passed.dont_check_signatures = false;
+  passed.info.deriver.reset();
+  passed.info.signatures.clear();
+  passed.info.ultimate = false;
+  passed.info.registration_time = 0;
+
+  Upstream::Result<void> added;
+  std::optional<Derivation> derivation;
+  if (request.path.is_derivation() || address->method != IngestionMethod::recursive) {
+    // Small enough to be read whole and checked before any of it travels on.
+    StringSink content;
+    std::optional<std::string> text;
+    auto limits = nar_limits(call);
+    limits.size = call.services.config.limits.derivation_bytes;
+    copy_nar(archive, content, limits, limits.size, text);
+    const auto whole = sha256(content.text());
+    const bool right = address->method == IngestionMethod::recursive
+                           ? whole == address->hash
+                           : text && sha256(*text) == address->hash;
+    if (!right || !is_nar_hash(request.info.nar_hash, whole))
+      return content_differs(layout, request.path);
+    if (request.path.is_derivation()) {
+      auto decided = decide_derivation(request.path.name(), text, request.info.references, call);
+      if (!decided) return tl::unexpected(decided.error());
+      derivation = *std::move(decided);
+    }
+    added = call.upstream.get().add_to_store_nar(passed,
+                                                 [&](Sink& sink) { sink.write(content.text()); });
+  } else {
+    std::optional<Hash> whole;
+    added = call.upstream.get().add_to_store_nar(passed, [&](Sink& sink) {
+      HashingSink hashing(sink);
+      copy_nar(archive, hashing, nar_limits(call));
+      whole = hashing.finish();
+    });
+    // Whatever upstream made of it: the answer must not depend on what the host has.
+    if (*whole != address->hash || !is_nar_hash(request.info.nar_hash, *whole))
+      return content_differs(layout, request.path);
+  }
+  if (!added) refused_by_host(added.error());
+  if (derivation) call.session.remember(request.path, *std::move(derivation));
+  call.session.grant({request.path}, "added");
+  return {};
+}
+
+}  // namespace
+
+Handled add_to_store(const wire::AddToStore& request, Call& call) {
+  const auto method = AddMethod::parse(request.method);
+  const bool archive =
+      method->method == IngestionMethod::recursive || method->method == IngestionMethod::git;
+  UploadBody body = [&](Sink& sink) {
+    if (archive)
+      copy_nar(*call.body, sink, nar_limits(call));
+    else
+      copy_raw(*call.body, sink, call.services.config.limits.nar_bytes);
+  };
+  StringSink content;
+  std::optional<Derivation> derivation;
+  if (request.name.ends_with(".drv")) {
+    std::optional<std::string> text;
+    const auto most = call.services.config.limits.derivation_bytes;
+    if (archive) {
+      auto limits = nar_limits(call);
+      limits.size = most;
+      copy_nar(*call.body, content, limits, most, text);
+    } else {
+      copy_raw(*call.body, content, most);
+      text = content.text();
+    }
+    auto decided = decide_derivation(request.name, text, request.references, call);
+    if (!decided) return tl::unexpected(decided.error());
+    derivation = *std::move(decided);
+    body = [&](Sink& sink) { sink.write(content.text()); };
+  }
+  const auto added = add(request, body, call, std::move(derivation));
+  if (!added) return tl::unexpected(added.error());
+  auto& to = call.reply();
+  to.path(added->first);
+  wire::write_path_info(to, added->second);
+  return {};
+}
+
+Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
+  std::optional<Derivation> derivation;
+  if (request.name.ends_with(".drv")) {
+    auto decided = decide_derivation(request.name, request.text, request.references, call);
+    if (!decided) return tl::unexpected(decided.error());
+    derivation = *std::move(decided);
+  }
+  const auto added = add(
+      {request.name, "text:sha256", request.references, false},
+      [&](Sink& sink) { sink.write(request.text); }, call, std::move(derivation));
+  if (!added) return tl::unexpected(added.error());
+  call.reply().path(added->first);
+  return {};
+}
+
+Handled add_to_store_nar(const wire::AddToStoreNar& request, Call& call) {
+  if (auto done = add_nar(request, *call.body, call); !done) return done;
+  call.reply();
+  return {};
+}
+
+Handled add_multiple_to_store(const wire::AddMultipleToStore& request, Call& call) {
+  const auto& limits = call.services.config.limits;
+  wire::Reader from(*call.body, call.session.layout(), {limits.string_bytes, limits.list_items});
+  for (auto n = from.count(); n > 0; --n) {
+    auto path = from.path();
+    const wire::AddToStoreNar item{std::move(path), wire::read_path_info(from), request.repair,
+                                   request.dont_check_signatures};
+    if (auto verdict = policy::add_nar(item, call.session); verdict.refused())
+      return refuse(std::move(verdict));
+    if (auto done = add_nar(item, *call.body, call); !done) return done;
+  }
+  call.reply();
+  return {};
+}
+
+}  // namespace airlock::handlers

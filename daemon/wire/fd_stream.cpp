@@ -1,0 +1,97 @@
+#include "daemon/wire/fd_stream.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace airlock::wire {
+
+namespace {
+
+constexpr std::size_t write_buffer = 32 * 1024;
+
+/// watched may be -1, which poll passes over.
+void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadline,
+              const char* what) {
+  std::array<pollfd, 2> entries{{{fd, events, 0}, {watched, POLLRDHUP, 0}}};
+  const int timeout = deadline.count() > 0 ? static_cast<int>(deadline.count()) : -1;
+  for (;;) {
+    const int n = ::poll(entries.data(), entries.size(), timeout);
+    if (n > 0 && entries[0].revents != 0) return;
+    if (n > 0) throw WatchedHungUp("the client hung up while its request was worked on");
+    if (n == 0)
+      throw ConnectionOver(std::string("the peer ") + what + " nothing before the deadline");
+    if (errno != EINTR) throw ConnectionOver(std::string("poll: ") + std::strerror(errno));
+  }
+}
+
+}  // namespace
+
+bool FdSource::fill() {
+  for (;;) {
+    const auto n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (n > 0) {
+      begin_ = 0;
+      end_ = static_cast<std::size_t>(n);
+      return true;
+    }
+    if (n == 0) return false;
+    if (errno == EAGAIN)
+      wait_for(fd_, POLLIN, watched_, deadline_, "sent");
+    else if (errno == ECONNRESET)
+      return false;
+    else if (errno != EINTR)
+      throw ConnectionOver(std::string("reading failed: ") + std::strerror(errno));
+  }
+}
+
+void FdSource::read(std::span<char> buffer) {
+  bool first = true;
+  while (!buffer.empty()) {
+    if (begin_ == end_ && !fill()) {
+      closed_between_ = first;
+      throw ConnectionOver(first ? "the peer closed the connection"
+                                 : "the peer closed the connection in the middle of a message");
+    }
+    const auto piece = std::min(buffer.size(), end_ - begin_);
+    std::memcpy(buffer.data(), buffer_.data() + begin_, piece);
+    begin_ += piece;
+    buffer = buffer.subspan(piece);
+    first = false;
+  }
+}
+
+void FdSink::write(std::string_view bytes) {
+  if (buffer_.size() + bytes.size() > write_buffer) flush();
+  if (bytes.size() >= write_buffer)
+    send(bytes);
+  else
+    buffer_.append(bytes);
+}
+
+void FdSink::flush() {
+  if (buffer_.empty()) return;
+  std::string pending;
+  pending.swap(buffer_);
+  send(pending);
+}
+
+void FdSink::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0)
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    else if (errno == EAGAIN)
+      wait_for(fd_, POLLOUT, -1, deadline_, "took");
+    else if (errno != EINTR)
+      throw ConnectionOver(errno == EPIPE || errno == ECONNRESET
+                               ? std::string("the peer closed the connection")
+                               : std::string("writing failed: ") + std::strerror(errno));
+  }
+}
+
+}  // namespace airlock::wire

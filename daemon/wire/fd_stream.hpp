@@ -1,0 +1,57 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <string>
+
+#include "daemon/core/stream.hpp"
+
+namespace airlock::wire {
+
+/// Thrown by a source that waits while the other socket it watches hangs up.
+class WatchedHungUp : public ConnectionOver {
+ public:
+  using ConnectionOver::ConnectionOver;
+};
+
+/// Reads a stream socket through a buffer. Throws ConnectionOver when the peer closed ("closed" is
+/// then true and nothing was read) or when no byte came for as long as the deadline says.
+class FdSource final : public Source {
+ public:
+  /// The descriptor is the caller's and must outlive this. Zero: no deadline.
+  FdSource(int fd, std::chrono::milliseconds deadline) : fd_(fd), deadline_(deadline) {}
+  void read(std::span<char> buffer) override;
+  void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
+  /// While waiting, throws WatchedHungUp when the peer of this other socket hangs up; -1 for none.
+  /// So a build that nobody waits for any more is given up.
+  void watch_hangup_of(int fd) { watched_ = fd; }
+  /// The peer closed in good order: no byte of what was being read had come.
+  [[nodiscard]] bool closed_between() const { return closed_between_; }
+
+ private:
+  bool fill();
+  int fd_;
+  int watched_ = -1;
+  std::chrono::milliseconds deadline_;
+  std::array<char, 32 * 1024> buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  bool closed_between_ = false;
+};
+
+/// Writes a stream socket through a buffer; flush sends what is left. Throws ConnectionOver when
+/// the peer is gone or takes nothing for as long as the deadline says.
+class FdSink final : public Sink {
+ public:
+  FdSink(int fd, std::chrono::milliseconds deadline) : fd_(fd), deadline_(deadline) {}
+  void write(std::string_view bytes) override;
+  void flush() override;
+
+ private:
+  void send(std::string_view bytes);
+  int fd_;
+  std::chrono::milliseconds deadline_;
+  std::string buffer_;
+};
+
+}  // namespace airlock::wire

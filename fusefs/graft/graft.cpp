@@ -1,0 +1,203 @@
+#include "fusefs/graft/graft.hpp"
+
+#include <linux/mount.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include "fusefs/chroot_folder.hpp"
+
+namespace airlock::fusefs {
+namespace {
+
+using Result = tl::expected<void, std::string>;
+
+tl::unexpected<std::string> no(std::string sentence) {
+  return tl::unexpected<std::string>(std::move(sentence));
+}
+
+constexpr const char* taken = "the build has made something of its own at that name";
+
+/// Goes back to our own mount namespace, however the way out is taken. Nothing in this process is
+/// right in any other one, so it does not go on when that fails.
+class Return {
+ public:
+  explicit Return(int own_namespace) : own_namespace_(own_namespace) {}
+  ~Return() {
+    if (::setns(own_namespace_, CLONE_NEWNS) != 0) ::_exit(1);
+  }
+  Return(const Return&) = delete;
+  Return& operator=(const Return&) = delete;
+
+ private:
+  int own_namespace_;
+};
+
+/// What is at the name, whatever it is; nothing when there is nothing.
+std::optional<FileIdentity> identity_at(int folder, const StorePath& path) {
+  const Fd file = open_beneath(folder, path.base(), O_PATH | O_NOFOLLOW);
+  return file ? identity_of(file.get()) : std::nullopt;
+}
+
+/// The same, across the mount of a graft.
+std::optional<FileIdentity> identity_through_mounts(int folder, const StorePath& path) {
+  const Fd file = open_beneath(folder, path.base(), O_PATH | O_NOFOLLOW,
+                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  return file ? identity_of(file.get()) : std::nullopt;
+}
+
+Result copy_bytes(int from, int to) {
+  std::array<char, 64 * 1024> buffer{};
+  for (;;) {
+    const auto got = ::read(from, buffer.data(), buffer.size());
+    if (got < 0) return no(failure("read the store path"));
+    if (got == 0) return {};
+    for (ssize_t done = 0; done < got;) {
+      const auto written = ::write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
+      if (written < 0) return no(failure("write the copy"));
+      done += written;
+    }
+  }
+}
+
+/// A copy under a new name that nobody sees before it is complete.
+Result copy_file(int store, int target, const StorePath& path) {
+  const Fd source = open_beneath(store, path.base(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  struct stat attributes {};
+  if (!source || ::fstat(source.get(), &attributes) != 0) return no(failure("open the store path"));
+  const auto folder = "/proc/self/fd/" + std::to_string(target);
+  const Fd copy(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0400));
+  if (!copy) return no(failure("make a copy"));
+  if (auto copied = copy_bytes(source.get(), copy.get()); !copied) return copied;
+  const std::array<timespec, 2> times{timespec{1, 0}, timespec{1, 0}};
+  if (::fchmod(copy.get(), attributes.st_mode & 0555) != 0 ||
+      ::futimens(copy.get(), times.data()) != 0 ||
+      ::linkat(copy.get(), "", target, path.base().c_str(), AT_EMPTY_PATH) != 0) {
+    return no(errno == EEXIST ? taken : failure("put the copy into the sandbox"));
+  }
+  return {};
+}
+
+Result copy_symlink(int store, int target, const StorePath& path) {
+  std::array<char, PATH_MAX> text{};
+  const auto size = ::readlinkat(store, path.base().c_str(), text.data(), text.size() - 1);
+  if (size < 0) return no(failure("read the store path"));
+  text.at(static_cast<std::size_t>(size)) = '\0';
+  if (::symlinkat(text.data(), target, path.base().c_str()) != 0) {
+    return no(errno == EEXIST ? taken : failure("put the symlink into the sandbox"));
+  }
+  return {};
+}
+
+/// The folder that the graft is mounted on, made by us and by nobody else.
+tl::expected<Fd, std::string> make_mount_point(int store, const StorePath& path) {
+  if (::mkdirat(store, path.base().c_str(), 0555) != 0) {
+    return no(errno == EEXIST ? taken : failure("make the folder in the sandbox"));
+  }
+  Fd folder = open_beneath(store, path.base(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  struct stat attributes {};
+  if (!folder || ::fstat(folder.get(), &attributes) != 0) return no(failure("open the new folder"));
+  // Nix's store folder is sticky and the folder is root's; had it been replaced all the same, this
+  // would be the builder's.
+  if (attributes.st_uid != 0) return no(taken);
+  return folder;
+}
+
+}  // namespace
+
+Result Graft::make(const GraftRequest& request) const {
+  const Fd source =
+      open_beneath(mounts_.writable_store.get(), request.path.base(), O_PATH | O_NOFOLLOW);
+  struct stat attributes {};
+  if (!source || ::fstat(source.get(), &attributes) != 0) return no(failure("find the store path"));
+  const auto identity = identity_of(source.get());
+  if (!identity) return no(failure("look at the store path"));
+  // What Nix has registered is read-only; a folder of a build that still runs is not.
+  constexpr mode_t any_write = S_IWUSR | S_IWGRP | S_IWOTH;
+  if (!S_ISLNK(attributes.st_mode) && (attributes.st_mode & any_write) != 0) {
+    return no("the store path is not read-only, so Nix has not registered it");
+  }
+  if (S_ISDIR(attributes.st_mode)) return mount(request);
+  if (S_ISREG(attributes.st_mode) || S_ISLNK(attributes.st_mode)) return link(request, *identity);
+  return no("the store path is no file, folder or symlink");
+}
+
+Result Graft::link(const GraftRequest& request, FileIdentity source) const {
+  const int store = mounts_.writable_store.get();
+  const Fd chroot = open_chroot_folder(store, request.derivation, request.chroot);
+  if (!chroot) return no("the sandbox's folder is gone");
+  const Fd target =
+      open_beneath(chroot.get(), store_dir_.substr(1), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (!target) return no(failure("find the store folder of the sandbox"));
+  const auto& base = request.path.base();
+  // Flags 0: of a symlink it is the link itself that gets another name.
+  const bool linked =
+      may_link_ && ::linkat(store, base.c_str(), target.get(), base.c_str(), 0) == 0;
+  const int error = may_link_ ? errno : EMLINK;
+  if (linked || error == EEXIST) {
+    if (identity_at(target.get(), request.path) == source) return {};
+    return no(taken);
+  }
+  // As Nix does: too many links to one file, or the sandbox is on another filesystem.
+  if (error != EMLINK && error != EXDEV) return no(failure("link the file into the sandbox"));
+  struct stat attributes {};
+  if (::fstatat(store, base.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    return no(failure("look at the store path"));
+  }
+  return S_ISLNK(attributes.st_mode) ? copy_symlink(store, target.get(), request.path)
+                                     : copy_file(store, target.get(), request.path);
+}
+
+Result Graft::mount(const GraftRequest& request) const {
+  const Return back(mounts_.own_namespace.get());
+  const auto& base = request.path.base();
+  if (::setns(mounts_.holder_namespace.get(), CLONE_NEWNS) != 0) {
+    return no(failure("enter the holder's mount namespace"));
+  }
+  constexpr unsigned clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
+  const Fd tree(
+      static_cast<int>(::syscall(SYS_open_tree, mounts_.locked_store.get(), base.c_str(), clone)));
+  const auto source = tree ? identity_of(tree.get()) : std::nullopt;
+  if (!source) return no(failure("clone the store path's mount"));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) !=
+      0) {
+    return no(failure("make the clone read-only"));
+  }
+  if (::setns(request.first_process, CLONE_NEWNS) != 0) {
+    return no(failure("enter the sandbox's mount namespace"));
+  }
+  // From here on names lead where the sandbox arranged for them to lead.
+  const Fd store = open_beneath(AT_FDCWD, store_dir_, O_PATH | O_DIRECTORY,
+                                RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (!store) return no(failure("find the store folder in the sandbox"));
+  // An input, or a graft of an earlier airlock-fs: the very folder is there already.
+  if (identity_through_mounts(store.get(), request.path) == source) return {};
+  const auto place = make_mount_point(store.get(), request.path);
+  if (!place) return no(place.error());
+  constexpr unsigned onto = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  if (::syscall(SYS_move_mount, tree.get(), "", place->get(), "", onto) != 0) {
+    const auto sentence = failure("mount the store path in the sandbox");
+    ::unlinkat(store.get(), base.c_str(), AT_REMOVEDIR);
+    return no(sentence);
+  }
+  // Walked again from the top: a mount that nobody sees would be worse than none.
+  const Fd seen = open_beneath(AT_FDCWD, store_dir_ + "/" + base, O_PATH | O_DIRECTORY,
+                               RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  struct statvfs filesystem {};
+  if (!seen || identity_of(seen.get()) != source || ::fstatvfs(seen.get(), &filesystem) != 0 ||
+      (filesystem.f_flag & ST_RDONLY) == 0) {
+    return no("the graft is not visible in the sandbox");
+  }
+  return {};
+}
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "fusefs/boundary/channel.hpp"
+#include "fusefs/boundary/store_path.hpp"
+#include "fusefs/event_loop.hpp"
+#include "fusefs/kernel.hpp"
+
+namespace airlock::fusefs {
+
+/// Has grafts made by the helper process, one at a time, and replaces it when it takes too long: a
+/// sandbox can put a filesystem in the way that never answers. Lives on the event loop.
+class Grafter {
+ public:
+  enum class Failure { refused, too_slow };
+  struct Error {
+    Failure failure;
+    std::string sentence;
+  };
+  using Done = std::function<void(tl::expected<void, Error>)>;
+
+  /// may_link: see Graft.
+  Grafter(EventLoop& loop, std::string store_dir, bool may_link);
+  ~Grafter();
+  Grafter(const Grafter&) = delete;
+  Grafter& operator=(const Grafter&) = delete;
+
+  /// Calls back later, once. The pidfd is shared: many requests may wait, and none of them is to
+  /// take a descriptor more.
+  void graft(const StorePath& path, const StorePath& derivation, FileIdentity chroot,
+             std::shared_ptr<const Fd> first_process, Done done);
+  /// How many grafts are not made yet.
+  [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
+
+  static constexpr std::chrono::milliseconds deadline{5000};
+
+ private:
+  struct Job {
+    std::uint64_t request;
+    std::vector<std::string> strings;
+    std::shared_ptr<const Fd> first_process;
+    Done done;
+  };
+
+  void start_helper();
+  void stop_helper();
+  void send_next();
+  void on_readable();
+  void on_deadline();
+  void finish(tl::expected<void, Error> result);
+  void lose_helper(Failure failure, const std::string& sentence);
+
+  EventLoop& loop_;
+  std::string store_dir_;
+  bool may_link_;
+  std::optional<boundary::Channel> channel_;
+  pid_t helper_ = 0;
+  bool ready_ = false;    ///< the helper has said that its mounts are made
+  bool working_ = false;  ///< jobs_.front() is with the helper
+  std::optional<EventLoop::Timer> timer_;
+  std::deque<Job> jobs_;
+  std::uint64_t next_request_ = 1;
+};
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,145 @@
+#include <poll.h>
+#include <pthread.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <stdexcept>
+#include <string_view>
+
+#include "fusefs/announce.hpp"
+#include "fusefs/caller.hpp"
+#include "fusefs/event_loop.hpp"
+#include "fusefs/graft/grafter.hpp"
+#include "fusefs/graft/helper.hpp"
+#include "fusefs/kernel.hpp"
+#include "fusefs/mediator_link.hpp"
+#include "fusefs/options.hpp"
+#include "fusefs/privileges.hpp"
+#include "fusefs/records.hpp"
+#include "fusefs/run_folder.hpp"
+#include "fusefs/sessions.hpp"
+#include "fusefs/settle_program.hpp"
+#include "fusefs/view/mount.hpp"
+#include "fusefs/view/tree.hpp"
+
+namespace {
+
+using namespace airlock;
+using namespace airlock::fusefs;
+
+void start_logging(bool verbose) {
+  auto logger = spdlog::stderr_logger_mt("airlock-fs");
+  logger->set_pattern("%n: %l: %v");
+  logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+/// SIGTERM and SIGINT as something to poll; blocked in every thread started after this.
+Fd catch_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return Fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+/// A session holds half a dozen descriptors; the usual limit would end at some 150 builds.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Fd open_store(const std::string& store_dir) {
+  Fd store(::open(store_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!store) throw std::runtime_error(failure("open the store at " + store_dir));
+  return store;
+}
+
+/// Without its mount this process is of no use; whoever started it is to start it again.
+void watch_mount(EventLoop& loop, const Mount& mount, bool& lost) {
+  constexpr std::chrono::seconds interval{1};
+  loop.after(interval, [&loop, &mount, &lost] {
+    if (mount.is_mounted()) return watch_mount(loop, mount, lost);
+    spdlog::error("the view was unmounted by somebody else");
+    lost = true;
+    loop.stop();
+  });
+}
+
+int run(const Options& options) {
+  const Fd signals = catch_signals();
+  raise_descriptor_limit();
+  const User user = find_user(options.user);
+  const Fd store = open_store(options.store_dir);
+  const RunFolder folder(options.sockets, user);
+  make_roots_folder(options.state_dir, user);
+  const RecordFolder records(folder.records());
+  const CallerCheck callers(options.use_peerpidfd);
+
+  EventLoop loop;
+  Grafter grafter(loop, options.store_dir, options.use_links);
+  Fd for_hooks = folder.listen_for_hooks();
+  Fd for_mediator = folder.bind_for_mediator();
+  // The event loop is this thread, and it is the one that binds sockets through the mount.
+  Tree tree(store.get(), {options.store_dir, options.state_dir}, ::gettid());
+  // Before the first thread is there: capabilities are a thread's, and are inherited.
+  keep_filesystem_capabilities();
+  Mount mount(tree, options.sockets.mount_point());
+
+  SettleProgram settle_program(loop, options.settle_program);
+  MediatorLink mediator(loop, std::move(for_mediator), user.uid);
+  Sessions sessions({loop, tree, mount, callers, records, grafter, mediator, settle_program,
+                     options.sockets.mount_point(), store.get()});
+  mediator.set_handlers(
+      {[] {},
+       [&](boundary::Received received) { sessions.on_mediator_message(std::move(received)); },
+       [&] { sessions.on_mediator_lost(); }});
+  const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,
+                                store.get());
+  for (const auto& record : records.load()) sessions.take_over(record);
+  // Only now: airlockd holds what a predecessor's sandboxes wait for until it can connect, and by
+  // then they have to be dead.
+  mediator.listen();
+  loop.watch(signals.get(), POLLIN, [&](short) { loop.stop(); });
+  bool lost_mount = false;
+  watch_mount(loop, mount, lost_mount);
+
+  ::sd_notify(0, "READY=1");
+  spdlog::info("serving {}", options.sockets.mount_point());
+  loop.run();
+  ::sd_notify(0, "STOPPING=1");
+  sessions.shut_down();
+  spdlog::info("stopped");
+  return lost_mount ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Hidden: how airlock-fs starts itself as the graft helper.
+  const std::string_view command = argc == 3 ? argv[1] : "";
+  if (command == graft_helper_command || command == copying_graft_helper_command) {
+    start_logging(false);
+    return run_graft_helper(Fd(graft_helper_channel), argv[2], command == graft_helper_command);
+  }
+  const CommandLine line = parse_command_line(argc, argv);
+  if (!line.run) return line.status;
+  start_logging(line.options.verbose);
+  try {
+    return run(line.options);
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    return 1;
+  }
+}

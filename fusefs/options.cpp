@@ -1,0 +1,80 @@
+#include "fusefs/options.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+namespace airlock::fusefs {
+namespace {
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+/// The airlock command that was installed beside this program.
+std::string default_settle_program() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = self.parent_path() / "airlock";
+  return !error && std::filesystem::exists(beside, error) ? beside.string() : std::string();
+}
+
+/// An absolute path as it is compared and shown: no slash at the end.
+std::string trim(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int argc, char** argv) {
+  CommandLine line;
+  Options& options = line.options;
+  options.store_dir = environment("NIX_STORE_DIR", "/nix/store");
+  options.state_dir = environment("NIX_STATE_DIR", "/nix/var/nix");
+  options.settle_program = default_settle_program();
+  std::vector<std::string> without;
+
+  CLI::App app{
+      "airlock's filesystem process: shows each build in the airlock its view of the store"};
+  app.add_option("--run", options.sockets.run, "folder for sockets and the mount")
+      ->capture_default_str();
+  app.add_option("--user", options.user, "the user that airlockd runs as")->capture_default_str();
+  app.add_option("--store", options.store_dir, "Nix's store folder")->capture_default_str();
+  app.add_option("--state", options.state_dir, "Nix's state folder")->capture_default_str();
+  app.add_option("--settle-program", options.settle_program,
+                 "run as PROGRAM settle --derivation NAME when a build ended without its hook")
+      ->capture_default_str();
+  app.add_option("--without", without, "behave as if there were none of: peerpidfd, links")
+      ->delimiter(',');
+  app.add_flag("--verbose", options.verbose, "log more");
+  try {
+    app.parse(argc, argv);
+    for (const auto& feature : without) {
+      if (feature == "peerpidfd") {
+        options.use_peerpidfd = false;
+      } else if (feature == "links") {
+        options.use_links = false;
+      } else {
+        throw CLI::ValidationError("--without", "knows peerpidfd and links");
+      }
+    }
+    for (auto* path : {&options.sockets.run, &options.store_dir, &options.state_dir}) {
+      if (path->empty() || path->front() != '/') {
+        throw CLI::ValidationError(*path, "is not an absolute path");
+      }
+      *path = trim(*path);
+    }
+    line.run = true;
+  } catch (const CLI::ParseError& error) {
+    line.status = app.exit(error);
+  }
+  return line;
+}
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "fusefs/boundary/channel.hpp"
+#include "fusefs/caller.hpp"
+#include "fusefs/event_loop.hpp"
+#include "fusefs/graft/grafter.hpp"
+#include "fusefs/mediator_link.hpp"
+#include "fusefs/records.hpp"
+#include "fusefs/session.hpp"
+#include "fusefs/settle_program.hpp"
+#include "fusefs/view/mount.hpp"
+#include "fusefs/view/tree.hpp"
+
+namespace airlock::fusefs {
+
+/// Everything that a session needs of the rest of airlock-fs.
+struct SessionParts {
+  EventLoop& loop;
+  Tree& tree;
+  Mount& mount;
+  const CallerCheck& callers;
+  const RecordFolder& records;
+  Grafter& grafter;
+  MediatorLink& mediator;
+  SettleProgram& settle_program;
+  std::string mount_point;
+  int store;  ///< the store folder, O_PATH
+};
+
+/// All sessions, from announcement to close, and what airlockd asks of them. Lives on the event
+/// loop, which is the only thread that touches a session.
+class Sessions {
+ public:
+  explicit Sessions(SessionParts parts);
+
+  // Asked by root's hooks.
+
+  /// Calls answer once, now or later.
+  void announce(Announcement announcement, AnnounceAnswer answer);
+  /// The post-build hook of this derivation is done.
+  void settled(const StorePath& derivation);
+  /// How many have not ended.
+  [[nodiscard]] std::size_t count_open() const;
+  [[nodiscard]] std::size_t count() const { return sessions_.size(); }
+
+  // Said by airlockd. Nothing of it is believed.
+
+  void on_mediator_message(boundary::Received received);
+  void on_mediator_lost();
+
+  /// Takes over what a predecessor that was killed has left: whatever still runs there looks into a
+  /// view that is dead, and is condemned.
+  void take_over(const SessionRecord& record);
+
+  /// Condemns whatever runs. Those that have ended keep their records, for the next airlock-fs.
+  void shut_down();
+
+ private:
+  // sessions.cpp: the life of a session
+  [[nodiscard]] Session* find(std::uint64_t number);
+  [[nodiscard]] Session* find(const StorePath& derivation);
+  Session& insert(Announcement announcement);
+  [[nodiscard]] tl::expected<void, std::string> bind_socket(Session& session);
+  void refuse(Session& session, const std::string& sentence);
+  void watch_worker(Session& session);
+  void look_out(Session& session);
+  void bind_first(Session& session, FirstProcess first);
+  void condemn(Session& session, const std::string& reason);
+  void on_worker_gone(std::uint64_t number);
+  void end(Session& session);
+  void settle_if_due(Session& session);
+  void close(Session& session);
+  void remove_from_view(Session& session);
+  void tell_mediator(const Session& session, boundary::MessageType type);
+
+  // requests.cpp: what airlockd may ask
+  void ready(Session& session, const boundary::Message& message);
+  void reveal(Session& session, const boundary::Message& message);
+  void grant(Session& session, const boundary::Message& message);
+  void verify(Session& session, const boundary::Message& message, const Fd& socket);
+  [[nodiscard]] tl::expected<void, std::string> check_caller(Session& session, int socket);
+  void succeed(const boundary::Message& request);
+  void fail(const boundary::Message& request, const std::string& sentence);
+
+  SessionParts parts_;
+  std::uint64_t next_number_;
+  std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
+};
+
+}  // namespace airlock::fusefs

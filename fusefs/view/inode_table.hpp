@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace airlock::fusefs {
+
+using NodeId = std::uint64_t;
+inline constexpr NodeId root_node = 1;  // FUSE_ROOT_ID
+
+/// What a node stands for: an entry of a session's tree, or something below a store path.
+/// The tree is held by the nodes, so that a session that is gone can still be asked about.
+class SessionTree;
+struct Place {
+  std::shared_ptr<SessionTree> session;
+  std::uint32_t entry = 0;  ///< an entry of the tree, or `in_store`
+  static constexpr std::uint32_t in_store = 0xffffffff;
+};
+
+/// The names that the kernel knows: each (parent, name) is one node with a number of its own, so
+/// two folders never share a node, and the same name is the same node for as long as the kernel or
+/// one of its children refers to it. Numbers are never used again, so no generation is needed.
+///
+/// The kernel counts a node once for every answer that named it and gives the counts back with
+/// forget, in any order: a folder may be forgotten before what is in it. Not thread-safe.
+class InodeTable {
+ public:
+  struct Node {
+    NodeId id = 0;
+    NodeId parent = 0;
+    std::string name;
+    Place place;
+    std::uint64_t lookups = 0;   ///< what the kernel will forget
+    std::uint64_t children = 0;  ///< nodes whose parent this is
+    bool detached = false;       ///< its name is free for another node
+  };
+
+  explicit InodeTable(std::size_t limit);
+
+  /// Never invalidated while the node is there; nullptr when it is not.
+  [[nodiscard]] const Node* find(NodeId id) const;
+  /// The node of a name, if the kernel knows it.
+  [[nodiscard]] const Node* find(NodeId parent, std::string_view name) const;
+
+  /// Counts one more lookup of the name, making the node when it is new. The parent must exist.
+  /// nullptr when the table is full.
+  const Node* remember(NodeId parent, std::string_view name, const Place& place);
+  /// Gives lookups back. More than there are, or an unknown node, is ignored.
+  void forget(NodeId id, std::uint64_t lookups);
+
+  /// Frees the name: the node lives on until it is forgotten, and the next lookup makes another.
+  void detach(NodeId parent, std::string_view name);
+
+  /// The root not counted.
+  [[nodiscard]] std::size_t size() const { return nodes_.size() - 1; }
+
+ private:
+  struct Key {
+    NodeId parent;
+    std::string_view name;  // of the node, whose address in nodes_ never changes
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    std::size_t operator()(const Key& key) const {
+      return std::hash<std::string_view>()(key.name) ^ (key.parent * 0x9e3779b97f4a7c15ULL);
+    }
+  };
+
+  void release_if_unused(NodeId id);
+
+  std::unordered_map<NodeId, Node> nodes_;
+  std::unordered_map<Key, NodeId, KeyHash> names_;
+  NodeId next_id_ = root_node + 1;
+  std::size_t limit_;
+};
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,102 @@
+#include "fusefs/view/mount.hpp"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "fusefs/kernel.hpp"
+#include "fusefs/privileges.hpp"
+#include "fusefs/view/operations.hpp"
+
+namespace airlock::fusefs {
+namespace {
+
+constexpr int thread_count = 4;
+/// Only has to interrupt read(2) on /dev/fuse, which nothing else ends.
+constexpr int wake_signal = SIGUSR1;
+
+void install_wake_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigaction(wake_signal, &action, nullptr);
+}
+
+std::optional<FileIdentity> identity_at(const std::string& path) {
+  const Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return folder ? identity_of(folder.get()) : std::nullopt;
+}
+
+}  // namespace
+
+Mount::Mount(Tree& tree, std::string mount_point) : mount_point_(std::move(mount_point)) {
+  std::array<char*, 3> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
+                                 const_cast<char*>("allow_other,fsname=airlock,subtype=airlock")};
+  fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
+  session_ = fuse_session_new(&args, &operations(), sizeof operations(), &tree);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) throw std::runtime_error("libfuse refuses its options");
+  if (fuse_session_mount(session_, mount_point_.c_str()) != 0) {
+    fuse_session_destroy(session_);
+    throw std::runtime_error("cannot mount a FUSE filesystem at " + mount_point_ +
+                             "; is /dev/fuse there, and is this root?");
+  }
+  install_wake_signal();
+  for (int i = 0; i < thread_count; ++i) {
+    ++serving_;
+    threads_.emplace_back([this] { serve(); });
+  }
+  root_ = identity_at(mount_point_);
+}
+
+Mount::~Mount() {
+  fuse_session_exit(session_);
+  while (serving_ > 0) {
+    for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), wake_signal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  for (auto& thread : threads_) thread.join();
+  // Ends the connection first, so that nobody waits for a mount that no one serves, then unmounts
+  // lazily: a sandbox that is still being taken down holds a part of it.
+  fuse_session_unmount(session_);
+  fuse_session_destroy(session_);
+}
+
+bool Mount::is_mounted() const {
+  // Not whether the threads still read: what holds a file of an unmounted filesystem keeps it
+  // going.
+  return root_ && identity_at(mount_point_) == root_;
+}
+
+void Mount::drop_cached(const std::string& name) {
+  fuse_lowlevel_notify_inval_entry(session_, root_node, name.c_str(), name.size());
+}
+
+void Mount::serve() {
+  keep_view_capabilities();
+  fuse_buf buffer{};
+  while (fuse_session_exited(session_) == 0) {
+    const int size = fuse_session_receive_buf(session_, &buffer);
+    if (size == -EINTR || size == -EAGAIN) continue;
+    if (size <= 0) break;  // unmounted
+    fuse_session_process_buf(session_, &buffer);
+  }
+  std::free(buffer.mem);
+  --serving_;
+}
+
+void unmount_leftovers(const std::string& mount_point) {
+  // More than one may be stacked there. The folder is root's own, so nobody else mounts on it.
+  constexpr int most = 64;
+  for (int i = 0; i < most && ::umount2(mount_point.c_str(), MNT_DETACH) == 0; ++i) {
+    spdlog::warn("{} was still mounted by an airlock-fs that is gone: unmounted", mount_point);
+  }
+}
+
+}  // namespace airlock::fusefs

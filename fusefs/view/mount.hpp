@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fusefs/kernel.hpp"
+#include "fusefs/view/tree.hpp"
+
+struct fuse_session;
+
+namespace airlock::fusefs {
+
+/// The FUSE mount that shows a Tree, and the threads that answer the kernel. While one of these
+/// exists the mount point is mounted. The constructor throws std::runtime_error with one sentence.
+class Mount {
+ public:
+  Mount(Tree& tree, std::string mount_point);
+  ~Mount();
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+
+  /// False when somebody else unmounted it.
+  [[nodiscard]] bool is_mounted() const;
+
+  /// Takes a name off the root from the kernel's caches, and with it all that it remembers below.
+  /// Not from a FUSE thread.
+  void drop_cached(const std::string& name);
+
+ private:
+  void serve();
+
+  std::string mount_point_;
+  std::optional<FileIdentity> root_;
+  fuse_session* session_ = nullptr;
+  std::vector<std::thread> threads_;
+  std::atomic<int> serving_{0};
+};
+
+/// Unmounts what a predecessor left, now or as soon as its last user is gone.
+void unmount_leftovers(const std::string& mount_point);
+
+}  // namespace airlock::fusefs

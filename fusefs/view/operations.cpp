@@ -1,0 +1,243 @@
+#include "fusefs/view/operations.hpp"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "fusefs/view/tree.hpp"
+
+namespace airlock::fusefs {
+namespace {
+
+// What a handler answers follows from the derivation and never changes, so the kernel may keep it.
+constexpr double forever = 1e9;
+
+Tree& tree_of(fuse_req_t request) {
+  return *static_cast<Tree*>(fuse_req_userdata(request));
+}
+
+/// libfuse passes the number of the calling thread, not of its process.
+pid_t caller_of(fuse_req_t request) {
+  return fuse_req_ctx(request)->pid;
+}
+
+void fail(fuse_req_t request, std::errc error) {
+  fuse_reply_err(request, static_cast<int>(error));
+}
+
+void answer_entry(fuse_req_t request, const Tree::Result<Tree::Found>& found) {
+  if (!found) {
+    fail(request, found.error());
+    return;
+  }
+  fuse_entry_param entry{};
+  entry.ino = found->id;
+  entry.attr = found->attributes;
+  entry.attr_timeout = forever;
+  entry.entry_timeout = found->valid_for;
+  // The caller was interrupted and the kernel did not take the answer: it will not be forgotten.
+  if (fuse_reply_entry(request, &entry) != 0 && found->id != 0) {
+    tree_of(request).forget(found->id, 1);
+  }
+}
+
+void init(void*, fuse_conn_info* connection) {
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                                             FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS);
+  connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
+}
+
+void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  answer_entry(request, tree_of(request).look_up(parent, name, caller_of(request)));
+}
+
+void forget(fuse_req_t request, fuse_ino_t node, std::uint64_t lookups) {
+  tree_of(request).forget(node, lookups);
+  fuse_reply_none(request);
+}
+
+void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
+  for (std::size_t i = 0; i < count; ++i)
+    tree_of(request).forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
+  const auto attributes = tree_of(request).attributes(node);
+  if (!attributes) {
+    fail(request, attributes.error());
+    return;
+  }
+  fuse_reply_attr(request, &*attributes, forever);
+}
+
+void readlink(fuse_req_t request, fuse_ino_t node) {
+  const auto target = tree_of(request).link_target(node);
+  if (!target) {
+    fail(request, target.error());
+    return;
+  }
+  fuse_reply_readlink(request, target->c_str());
+}
+
+/// bind(2) comes here.
+void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t) {
+  if (!S_ISSOCK(mode)) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  answer_entry(request, tree_of(request).make_socket(parent, name, caller_of(request)));
+}
+
+void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+  if ((file->flags & O_ACCMODE) != O_RDONLY || (file->flags & O_TRUNC) != 0) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  // No descriptor is kept: however many files a sandbox opens, none of ours are used up.
+  file->keep_cache = 1;
+  fuse_reply_open(request, file);
+}
+
+void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
+  const auto bytes = tree_of(request).read(node, size, static_cast<std::uint64_t>(offset));
+  if (!bytes) {
+    fail(request, bytes.error());
+    return;
+  }
+  fuse_reply_buf(request, bytes->data(), bytes->size());
+}
+
+void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
+  std::string buffer(size, '\0');
+  std::size_t filled = 0;
+  const auto take = [&](const Tree::Listed& listed) {
+    struct stat attributes {};
+    attributes.st_ino = listed.inode_number;
+    attributes.st_mode = listed.type;
+    const auto needed = fuse_add_direntry(request, buffer.data() + filled, size - filled,
+                                          listed.name.c_str(), &attributes, listed.next);
+    if (needed > size - filled) return false;
+    filled += needed;
+    return true;
+  };
+  const auto listed = tree_of(request).list(node, from, take);
+  if (!listed) {
+    fail(request, listed.error());
+    return;
+  }
+  fuse_reply_buf(request, buffer.data(), filled);
+}
+
+void statfs(fuse_req_t request, fuse_ino_t) {
+  struct statvfs filesystem {};
+  filesystem.f_bsize = 4096;
+  filesystem.f_frsize = 4096;
+  filesystem.f_namemax = 255;
+  fuse_reply_statfs(request, &filesystem);
+}
+
+/// Without default_permissions the kernel asks here for access(2) and chdir(2), root's included: a
+/// client that could write to Nix's state folder would open the store itself, not the socket.
+void access(fuse_req_t request, fuse_ino_t node, int mask) {
+  const auto attributes = tree_of(request).attributes(node);
+  if (!attributes) {
+    fail(request, attributes.error());
+    return;
+  }
+  int error = 0;
+  if ((mask & W_OK) != 0 && !S_ISSOCK(attributes->st_mode)) error = EROFS;
+  if (error == 0 && (mask & X_OK) != 0 && (attributes->st_mode & S_IXUSR) == 0) error = EACCES;
+  fuse_reply_err(request, error);
+}
+
+// Whatever would change something.
+
+void read_only(fuse_req_t request) {
+  fuse_reply_err(request, EROFS);
+}
+
+void setattr(fuse_req_t request, fuse_ino_t, struct stat*, int, fuse_file_info*) {
+  read_only(request);
+}
+
+void mkdir(fuse_req_t request, fuse_ino_t, const char*, mode_t) {
+  read_only(request);
+}
+
+void remove(fuse_req_t request, fuse_ino_t, const char*) {
+  read_only(request);
+}
+
+void symlink(fuse_req_t request, const char*, fuse_ino_t, const char*) {
+  read_only(request);
+}
+
+void rename(fuse_req_t request, fuse_ino_t, const char*, fuse_ino_t, const char*, unsigned) {
+  read_only(request);
+}
+
+void link(fuse_req_t request, fuse_ino_t, fuse_ino_t, const char*) {
+  read_only(request);
+}
+
+void write(fuse_req_t request, fuse_ino_t, const char*, std::size_t, off_t, fuse_file_info*) {
+  read_only(request);
+}
+
+void create(fuse_req_t request, fuse_ino_t, const char*, mode_t, fuse_file_info*) {
+  read_only(request);
+}
+
+void setxattr(fuse_req_t request, fuse_ino_t, const char*, const char*, std::size_t, int) {
+  read_only(request);
+}
+
+void removexattr(fuse_req_t request, fuse_ino_t, const char*) {
+  read_only(request);
+}
+
+void fallocate(fuse_req_t request, fuse_ino_t, int, off_t, off_t, fuse_file_info*) {
+  read_only(request);
+}
+
+fuse_lowlevel_ops make_operations() {
+  fuse_lowlevel_ops table{};
+  table.init = init;
+  table.lookup = lookup;
+  table.forget = forget;
+  table.forget_multi = forget_multi;
+  table.getattr = getattr;
+  table.readlink = readlink;
+  table.mknod = mknod;
+  table.open = open;
+  table.read = read;
+  table.readdir = readdir;
+  table.statfs = statfs;
+  table.access = access;
+  table.setattr = setattr;
+  table.mkdir = mkdir;
+  table.unlink = remove;
+  table.rmdir = remove;
+  table.symlink = symlink;
+  table.rename = rename;
+  table.link = link;
+  table.write = write;
+  table.create = create;
+  table.setxattr = setxattr;
+  table.removexattr = removexattr;
+  table.fallocate = fallocate;
+  return table;
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& operations() {
+  static const fuse_lowlevel_ops table = make_operations();
+  return table;
+}
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,140 @@
+#include "fusefs/view/session_tree.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace airlock::fusefs {
+namespace {
+
+constexpr std::size_t max_revealed = 1u << 18;
+
+/// "/nix/var/nix" is "nix" in the folder that is bound at "/nix/var".
+std::string last_part(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::string parent_of(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+
+/// What a client in the sandbox is told. Everything else it could set is the mediator's to decide.
+constexpr const char* nix_conf =
+    "# The settings for Nix inside this build; NIX_CONF_DIR names this folder.\n"
+    "# Whatever a build may use comes through the airlock: there are no substituters to ask, no\n"
+    "# registry to fetch, and no host keys or users to look up.\n"
+    "substituters =\n"
+    "flake-registry =\n"
+    "build-users-group =\n";
+
+std::string environment_script(const std::string& conf_dir) {
+  return "# Source this before running Nix inside the build:  . " + conf_dir +
+         "/env\n"
+         "export NIX_REMOTE=daemon\n"
+         "export NIX_CONF_DIR=" +
+         conf_dir +
+         "\n"
+         "# Nix keeps caches below HOME, which in a build is a folder that cannot be made.\n"
+         "if ! [ -d \"${HOME:-}\" ] || ! [ -w \"${HOME:-}\" ]; then\n"
+         "  HOME=\"${TMPDIR:-/tmp}/airlock-home\"\n"
+         "  mkdir -p \"$HOME\"\n"
+         "  XDG_CACHE_HOME=\"$HOME/.cache\"\n"
+         "  export HOME XDG_CACHE_HOME\n"
+         "fi\n";
+}
+
+}  // namespace
+
+bool is_channel_name(std::string_view name) {
+  constexpr std::string_view allowed =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+._-";
+  constexpr std::size_t longest = 64;
+  return !name.empty() && name.size() <= longest && name.front() != '.' &&
+         name.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
+    : derivation_(std::move(derivation)), layout_(layout) {
+  entries_.emplace_back();  // the top
+  const auto state_name = last_part(layout.state_dir);
+  const auto state = add_folders(top, state_name);
+  socket_folder_ = state_name + "/daemon-socket";
+  socket_parent_ = add_folders(state, "daemon-socket");
+  channels_ = add_folders(state, "profiles/per-user/root/channels");
+  add_folders(state, "gcroots");
+  add_folders(state, "temproots");
+  add_folders(state, "db");
+  const auto airlock = add_folders(top, "airlock");
+  add(airlock, Kind::store, "store");
+  session_json_ = add(airlock, Kind::file, "session.json");
+  add(airlock, Kind::file, "nix.conf", nix_conf);
+  add(airlock, Kind::file, "env", environment_script(parent_of(layout.state_dir) + "/airlock"));
+  write_session_json({});
+}
+
+std::uint32_t SessionTree::child(std::uint32_t index, std::string_view name) const {
+  const auto& children = entry(index).children;
+  const auto found = std::lower_bound(children.begin(), children.end(), name,
+                                      [&](std::uint32_t left, std::string_view right) {
+                                        return std::string_view(entry(left).name) < right;
+                                      });
+  const bool is_there = found != children.end() && entry(*found).name == name;
+  return is_there ? *found : nothing_here;
+}
+
+std::uint32_t SessionTree::add_socket() {
+  const auto there = child(socket_parent_, socket_name);
+  return there != nothing_here ? there
+                               : add(socket_parent_, Kind::socket, std::string(socket_name));
+}
+
+void SessionTree::set_channels(const std::vector<Channel>& channels) {
+  for (const auto& channel : channels) {
+    if (child(channels_, channel.name) != nothing_here)
+      continue;  // the first one counts, as in Nix
+    add(channels_, Kind::link, channel.name, layout_.store_dir + "/" + channel.target.base());
+  }
+  write_session_json(channels);
+}
+
+bool SessionTree::reveal(const StorePath& path) {
+  if (revealed_.size() >= max_revealed && !is_revealed(path.base())) return false;
+  revealed_.insert(path.base());
+  return true;
+}
+
+std::uint32_t SessionTree::add(std::uint32_t parent, Kind kind, std::string name,
+                               std::string text) {
+  const auto index = static_cast<std::uint32_t>(entries_.size());
+  auto& children = entries_.at(parent).children;
+  const auto place = std::lower_bound(
+      children.begin(), children.end(), name,
+      [&](std::uint32_t left, const std::string& right) { return entries_[left].name < right; });
+  children.insert(place, index);
+  entries_.push_back(Entry{kind, std::move(name), parent, std::move(text), {}});
+  return index;
+}
+
+std::uint32_t SessionTree::add_folders(std::uint32_t parent, std::string_view path) {
+  while (!path.empty()) {
+    const auto end = std::min(path.find('/'), path.size());
+    const auto name = path.substr(0, end);
+    const auto there = child(parent, name);
+    parent = there != nothing_here ? there : add(parent, Kind::folder, std::string(name));
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return parent;
+}
+
+void SessionTree::write_session_json(const std::vector<Channel>& channels) {
+  // Ordered: the text is compared byte by byte between hosts.
+  nlohmann::ordered_json document;
+  document["derivation"] = layout_.store_dir + "/" + derivation_.base();
+  document["nixPath"] = nlohmann::ordered_json::array();
+  for (const auto& channel : channels) {
+    document["nixPath"].push_back(channel.name + "=" + layout_.store_dir + "/" +
+                                  channel.target.base());
+  }
+  entries_.at(session_json_).text = document.dump(2) + "\n";
+}
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,245 @@
+#include "fusefs/view/tree.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "fusefs/view/attributes.hpp"
+
+namespace airlock::fusefs {
+namespace {
+
+/// About 0.3 KB each. What a sandbox looks up is what its store paths hold, so only one that is
+/// after this limit reaches it.
+constexpr std::size_t max_nodes = 4'000'000;
+constexpr double forever = 1e9;
+
+tl::unexpected<std::errc> absent() {
+  return tl::unexpected(std::errc::no_such_file_or_directory);
+}
+
+/// No such name, which the kernel may remember: below a store path nothing ever appears.
+Tree::Found never() {
+  return {0, {}, forever};
+}
+
+std::string join(const std::string& folder, std::string_view name) {
+  return folder.empty() ? std::string(name) : folder + "/" + std::string(name);
+}
+
+}  // namespace
+
+std::string Tree::Resolved::store_path() const {
+  constexpr std::string_view prefix = "airlock/store/";
+  return path.substr(prefix.size());
+}
+
+Tree::Tree(int store, ViewLayout layout, pid_t binder)
+    : files_(store), layout_(std::move(layout)), binder_(binder), table_(max_nodes) {}
+
+bool Tree::add(const StorePath& derivation) {
+  auto tree = std::make_shared<SessionTree>(derivation, layout_);
+  const std::lock_guard lock(mutex_);
+  return sessions_.try_emplace(derivation.base(), Session{std::move(tree), false}).second;
+}
+
+std::string Tree::socket_folder(const StorePath& derivation) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(derivation.base());
+  return found == sessions_.end() ? std::string() : found->second.tree->socket_folder();
+}
+
+void Tree::publish(const StorePath& derivation, const std::vector<Channel>& channels) {
+  const std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(derivation.base());
+  if (found == sessions_.end() || found->second.published) return;
+  found->second.tree->set_channels(channels);
+  found->second.published = true;
+}
+
+bool Tree::reveal(const StorePath& derivation, const std::vector<StorePath>& paths) {
+  const std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(derivation.base());
+  if (found == sessions_.end()) return false;
+  SessionTree& tree = *found->second.tree;
+  return std::all_of(paths.begin(), paths.end(),
+                     [&](const StorePath& path) { return tree.reveal(path); });
+}
+
+void Tree::remove(const StorePath& derivation) {
+  const std::lock_guard lock(mutex_);
+  sessions_.erase(derivation.base());
+  // The next session of this derivation is a folder of its own, whatever the kernel remembers.
+  table_.detach(root_node, derivation.base());
+}
+
+Tree::Result<Tree::Found> Tree::look_up(NodeId parent, std::string_view name, pid_t caller) {
+  if (parent == root_node) return look_up_session(name, caller);
+  const auto resolved = resolve(parent);
+  if (!resolved) return tl::unexpected(resolved.error());
+  if (resolved->place.entry == Place::in_store) return look_up_in_store(*resolved, name);
+  return look_up_entry(*resolved, name);
+}
+
+void Tree::forget(NodeId id, std::uint64_t lookups) {
+  const std::lock_guard lock(mutex_);
+  table_.forget(id, lookups);
+}
+
+Tree::Result<Tree::Found> Tree::make_socket(NodeId parent, std::string_view name, pid_t caller) {
+  const auto read_only = tl::unexpected(std::errc::read_only_file_system);
+  if (caller != binder_ || name != SessionTree::socket_name) return read_only;
+  const auto resolved = resolve(parent);
+  if (!resolved || resolved->place.entry == Place::in_store) return read_only;
+  SessionTree& tree = *resolved->place.session;
+  Place place{resolved->place.session, 0};
+  {
+    const std::lock_guard lock(mutex_);
+    if (resolved->place.entry != tree.socket_parent()) return read_only;
+    place.entry = tree.add_socket();
+  }
+  const auto attributes = attributes_of(SessionTree::Kind::socket, 0, join(resolved->path, name));
+  return answer(parent, name, place, attributes, forever);
+}
+
+Tree::Result<struct stat> Tree::attributes(NodeId id) const {
+  if (id == root_node) return attributes_of(SessionTree::Kind::folder, 0, "/");
+  const auto resolved = resolve(id);
+  if (!resolved) return tl::unexpected(resolved.error());
+  if (resolved->place.entry == Place::in_store) {
+    const auto file = files_.look(resolved->store_path());
+    if (!file) return tl::unexpected(file.error());
+    return attributes_of(*file, resolved->path);
+  }
+  const std::lock_guard lock(mutex_);
+  const auto& entry = resolved->place.session->entry(resolved->place.entry);
+  return attributes_of(entry.kind, entry.text.size(), resolved->path);
+}
+
+Tree::Result<std::string> Tree::link_target(NodeId id) const {
+  const auto resolved = resolve(id);
+  if (!resolved) return tl::unexpected(resolved.error());
+  if (resolved->place.entry == Place::in_store) return files_.link_target(resolved->store_path());
+  const std::lock_guard lock(mutex_);
+  const auto& entry = resolved->place.session->entry(resolved->place.entry);
+  if (entry.kind != SessionTree::Kind::link) return tl::unexpected(std::errc::invalid_argument);
+  return entry.text;
+}
+
+Tree::Result<std::string> Tree::read(NodeId id, std::size_t size, std::uint64_t offset) const {
+  const auto resolved = resolve(id);
+  if (!resolved) return tl::unexpected(resolved.error());
+  if (resolved->place.entry == Place::in_store) {
+    return files_.read(resolved->store_path(), size, offset);
+  }
+  const std::lock_guard lock(mutex_);
+  const auto& text = resolved->place.session->entry(resolved->place.entry).text;
+  return text.substr(std::min<std::uint64_t>(offset, text.size()), size);
+}
+
+Tree::Result<void> Tree::list(NodeId id, off_t from,
+                              const std::function<bool(const Listed&)>& take) {
+  if (id == root_node) {
+    list_sessions(from, take);
+    return {};
+  }
+  const auto resolved = resolve(id);
+  if (!resolved) return tl::unexpected(resolved.error());
+  if (resolved->place.entry == Place::in_store) return list_in_store(*resolved, from, take);
+  bool is_store = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto& entry = resolved->place.session->entry(resolved->place.entry);
+    is_store = entry.kind == SessionTree::Kind::store;
+  }
+  if (is_store) {
+    list_revealed(*resolved, from, take);
+    return {};
+  }
+  for (const auto& listed : list_entries(*resolved)) {
+    if (listed.next > from && !take(listed)) break;
+  }
+  return {};
+}
+
+Tree::Result<Tree::Resolved> Tree::resolve(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto* node = table_.find(id);
+  if (node == nullptr || id == root_node) return absent();
+  return resolve_locked(*node);
+}
+
+Tree::Resolved Tree::resolve_locked(const InodeTable::Node& node) const {
+  Resolved resolved{node.id, node.place, {}};
+  std::vector<const std::string*> names;
+  for (const auto* step = &node; step->parent != root_node; step = table_.find(step->parent)) {
+    names.push_back(&step->name);
+  }
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    resolved.path = join(resolved.path, **name);
+  }
+  return resolved;
+}
+
+Tree::Result<Tree::Found> Tree::look_up_session(std::string_view name, pid_t caller) {
+  Place place;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(name);
+    const bool visible = found != sessions_.end() && (found->second.published || caller == binder_);
+    if (!visible) return absent();
+    place = Place{found->second.tree, SessionTree::top};
+  }
+  // Never kept: the same name is another folder when the derivation is built again.
+  return answer(root_node, name, place, attributes_of(SessionTree::Kind::folder, 0, ""), 0);
+}
+
+Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::string_view name) {
+  Place place{parent.place.session, 0};
+  struct stat found {};
+  bool in_store = false;
+  const auto path = join(parent.path, name);
+  {
+    const std::lock_guard lock(mutex_);
+    SessionTree& tree = *place.session;
+    const auto& folder = tree.entry(parent.place.entry);
+    if (folder.kind == SessionTree::Kind::store) {
+      // The name may be revealed at any time: never remembered as absent.
+      if (!tree.is_revealed(name)) return absent();
+      in_store = true;
+    } else {
+      place.entry = tree.child(parent.place.entry, name);
+      if (place.entry == SessionTree::nothing_here) {
+        // Until the socket is bound its name is free, and the kernel must ask again.
+        const bool may_come = parent.place.entry == tree.socket_parent();
+        return may_come ? Result<Found>(absent()) : Result<Found>(never());
+      }
+      const auto& entry = tree.entry(place.entry);
+      found = attributes_of(entry.kind, entry.text.size(), path);
+    }
+  }
+  if (!in_store) return answer(parent.id, name, place, found, forever);
+  const auto file = files_.look(std::string(name));
+  if (!file) return tl::unexpected(file.error());
+  place.entry = Place::in_store;
+  return answer(parent.id, name, place, attributes_of(*file, path), forever);
+}
+
+Tree::Result<Tree::Found> Tree::look_up_in_store(const Resolved& parent, std::string_view name) {
+  const auto file = files_.look(parent.store_path() + "/" + std::string(name));
+  if (!file) {
+    if (file.error() == std::errc::no_such_file_or_directory) return never();
+    return tl::unexpected(file.error());
+  }
+  const auto attributes = attributes_of(*file, join(parent.path, name));
+  return answer(parent.id, name, parent.place, attributes, forever);
+}
+
+Tree::Result<Tree::Found> Tree::answer(NodeId parent, std::string_view name, const Place& place,
+                                       struct stat attributes, double valid_for) {
+  const std::lock_guard lock(mutex_);
+  const auto* node = table_.remember(parent, name, place);
+  if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
+  return Found{node->id, attributes, valid_for};
+}
+
+}  // namespace airlock::fusefs

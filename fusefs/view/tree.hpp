@@ -1,0 +1,110 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "fusefs/boundary/store_path.hpp"
+#include "fusefs/view/inode_table.hpp"
+#include "fusefs/view/listing_cache.hpp"
+#include "fusefs/view/session_tree.hpp"
+#include "fusefs/view/store_files.hpp"
+
+namespace airlock::fusefs {
+
+/// What the mount shows: at its root a folder a session, in that what SessionTree and StoreFiles
+/// say. Sessions come and go from the event loop, questions come from the FUSE threads; all of it
+/// is thread-safe.
+///
+/// Locks: `mutex_` guards the node table, the sessions and what they reveal. It is held for table
+/// look-ups only, never while the store is read and never while our own mount is touched. The
+/// listing cache has a lock of its own, which is taken without `mutex_`. No thread holds two.
+class Tree {
+ public:
+  template <typename T>
+  using Result = tl::expected<T, std::errc>;
+
+  struct Found {
+    NodeId id = 0;  ///< 0: there is no such name, and the kernel may remember that
+    struct stat attributes {};
+    double valid_for = 0;  ///< seconds that the kernel may keep the name
+  };
+  struct Listed {
+    std::string name;
+    NodeId inode_number = 0;
+    mode_t type = 0;
+    off_t next = 0;  ///< where a listing goes on after this name
+  };
+
+  /// binder: the thread that may make sockets, and see sessions that are not published. The store
+  /// folder's descriptor is held by the caller for as long as this.
+  Tree(int store, ViewLayout layout, pid_t binder);
+
+  // From the event loop.
+
+  /// False when there is one of that name. Nobody but the binder sees it yet.
+  bool add(const StorePath& derivation);
+  /// "nix/daemon-socket" below the session's folder.
+  [[nodiscard]] std::string socket_folder(const StorePath& derivation) const;
+  void publish(const StorePath& derivation, const std::vector<Channel>& channels);
+  [[nodiscard]] bool reveal(const StorePath& derivation, const std::vector<StorePath>& paths);
+  void remove(const StorePath& derivation);
+
+  // From the FUSE threads. caller is a thread's number.
+
+  [[nodiscard]] Result<Found> look_up(NodeId parent, std::string_view name, pid_t caller);
+  void forget(NodeId id, std::uint64_t lookups);
+  [[nodiscard]] Result<Found> make_socket(NodeId parent, std::string_view name, pid_t caller);
+  [[nodiscard]] Result<struct stat> attributes(NodeId id) const;
+  [[nodiscard]] Result<std::string> link_target(NodeId id) const;
+  [[nodiscard]] Result<std::string> read(NodeId id, std::size_t size, std::uint64_t offset) const;
+  /// Hands names to take, in order, from a place on, until take returns false.
+  [[nodiscard]] Result<void> list(NodeId id, off_t from,
+                                  const std::function<bool(const Listed&)>& take);
+
+ private:
+  struct Session {
+    std::shared_ptr<SessionTree> tree;
+    bool published = false;
+  };
+  /// A node without its place in the table, to be used without the lock.
+  struct Resolved {
+    NodeId id = 0;
+    Place place;
+    std::string path;  ///< from the session's folder, "" for that itself
+    /// From the store folder; for what is in the store only.
+    [[nodiscard]] std::string store_path() const;
+  };
+
+  [[nodiscard]] Result<Resolved> resolve(NodeId id) const;  // takes the lock
+  [[nodiscard]] Resolved resolve_locked(const InodeTable::Node& node) const;
+  [[nodiscard]] Result<Found> look_up_session(std::string_view name, pid_t caller);
+  [[nodiscard]] Result<Found> look_up_entry(const Resolved& parent, std::string_view name);
+  [[nodiscard]] Result<Found> look_up_in_store(const Resolved& parent, std::string_view name);
+  [[nodiscard]] Result<Found> answer(NodeId parent, std::string_view name, const Place& place,
+                                     struct stat attributes, double valid_for);
+  void list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const;
+  [[nodiscard]] std::vector<Listed> list_entries(const Resolved& folder) const;
+  void list_revealed(const Resolved& folder, off_t from,
+                     const std::function<bool(const Listed&)>& take) const;
+  [[nodiscard]] Result<void> list_in_store(const Resolved& folder, off_t from,
+                                           const std::function<bool(const Listed&)>& take);
+
+  StoreFiles files_;
+  ViewLayout layout_;
+  pid_t binder_;
+  ListingCache listings_;
+  mutable std::mutex mutex_;
+  InodeTable table_;
+  std::map<std::string, Session, std::less<>> sessions_;
+};
+
+}  // namespace airlock::fusefs

@@ -1,0 +1,239 @@
+"""A hostile stand-in for airlockd: whatever it says, nothing happens outside a sandbox that root
+announced, and nothing that the messages do not allow happens inside."""
+import os
+import random
+import signal
+import socket
+import struct
+import time
+
+import boundary
+import world
+from world import MountTest, RUN, STATE, STORE, base
+
+BAD_NAMES = [
+    "", ".", "..", "/", "/etc", "../../etc", "a" * 300, base("x")[:32], base("x")[:33],
+    base("x") + "/y", "/nix/store/" + base("x"), base("x") + "\0", base("a b"), base("é"),
+    base("..").replace("-..", "-.."), "." + base("x"), base("x").upper(), base("y" * 212),
+    base("x") + "\n" + base("y"), ".links",
+]
+
+
+class Hostile(MountTest):
+    def snapshot(self):
+        """All that exists in the store and of processes, apart from airlock-fs's own."""
+        names = {}
+        for folder, folders, files in os.walk(world.TOP + "/nix"):
+            for name in folders + files:
+                path = os.path.join(folder, name)
+                state = os.lstat(path)
+                names[path] = (state.st_mode, state.st_ino, state.st_nlink, state.st_uid)
+        with open("/proc/self/mounts") as mounts:
+            return names, mounts.read()
+
+    def assertFails(self, *request, **more):
+        ok, why = self.mediator.request(*request, **more)
+        self.assertFalse(ok, request)
+        self.assertTrue(why)
+
+    def test_sessions_that_are_not_there(self):
+        build, session = self.verified_session()
+        path = world.add_folder("path", {"a": "b"})
+        before = self.snapshot()
+        for number in (0, 1, session - 1, session + 1, 2**64 - 1, random.getrandbits(64)):
+            self.assertFails(boundary.GRANT, number, [path])
+            self.assertFails(boundary.REVEAL, number, [path])
+            self.assertFails(boundary.CONDEMN, number, ["die"])
+            self.assertFails(boundary.VERIFY, number)
+        self.assertEqual(self.snapshot(), before)
+        self.assertEqual(build.result("result = 1"), 1)
+
+    def test_names_that_are_no_store_paths(self):
+        build, session = self.verified_session()
+        good = world.add_folder("good", {"a": "b"})
+        before = self.snapshot()
+        for name in BAD_NAMES:
+            with self.subTest(name):
+                self.assertFails(boundary.GRANT, session, [name])
+                self.assertFails(boundary.REVEAL, session, [good, name])
+        self.assertFails(boundary.GRANT, session, [])
+        self.assertFails(boundary.GRANT, session, [good, good])
+        self.assertEqual(self.snapshot(), before)
+        view = os.path.dirname(STATE)
+        self.assertEqual(build.result(f"result = os.listdir('{view}/airlock/store')"), [])
+        self.assertEqual(build.result(f"result = os.listdir('{STORE}')"), [])
+
+    def test_before_it_is_ready(self):
+        self.mediator.answer = False
+        path = world.add_folder("path", {"a": "b"})
+        build = self.make_build()
+        build.tell(do="announce", socket=RUN + "/airlock/announce", folder=build.folder,
+                   derivation=build.derivation)
+        session = self.mediator.take().session
+        self.assertFails(boundary.GRANT, session, [path])
+        ours, theirs = socket.socketpair()
+        self.assertFails(boundary.VERIFY, session, fd=ours.fileno())
+        ours.close()
+        theirs.close()
+        with self.assertRaises(FileNotFoundError):
+            os.stat(f"{world.MOUNT}/{build.derivation}")
+        self.mediator.channel.send(boundary.SESSION_READY, session)
+        self.assertEqual(build.answer()["kind"], boundary.ANNOUNCED)
+        # A second time is no news, nor is a refusal.
+        self.mediator.channel.send(boundary.SESSION_READY, session, strings=["a", path])
+        self.mediator.channel.send(boundary.SESSION_REFUSED, session, strings=["no"])
+        build.start(view=f"{world.MOUNT}/{build.derivation}")
+        channels = os.path.dirname(STATE) + "/nix/profiles/per-user/root/channels"
+        self.assertEqual(build.result(f"result = os.listdir('{channels}')"), [])
+
+    def test_search_paths_that_are_refused(self):
+        good = base("good")
+        for strings in (["a"], ["a", good, "b"], ["../x", good], [".x", good], ["", good],
+                        ["a/b", good], ["x" * 65, good], ["a", "../../etc"], ["a\n", good],
+                        ["a", good] * 300):
+            with self.subTest(strings[:2]):
+                self.mediator.channels = strings
+                answer = self.make_build().announce(self.mediator)
+                self.assertEqual(answer["kind"], boundary.REFUSED)
+        self.mediator.channels = []
+        self.open_session()
+
+    def test_another_session_s_sandbox(self):
+        """A connection of one sandbox verifies no other session, and a grant reaches only its own."""
+        one, first = self.verified_session()
+        two, second = self.open_session()
+        path = world.add_folder("path", {"a": "b"})
+        with self.call(one, first) as accepted:
+            self.assertFails(boundary.VERIFY, second, fd=accepted.fileno())
+        self.assertFails(boundary.GRANT, second, [path])
+        self.assertEqual(self.grant(first, path), (True, ""))
+        self.assertEqual(two.result(f"result = os.listdir('{STORE}')"), [])
+
+    def test_after_the_end(self):
+        build, session = self.verified_session()
+        path = world.add_folder("path", {"a": "b"})
+        file = world.add_file("file", "text")
+        self.mediator.request(boundary.CONDEMN, session, ["over"])
+        for kind in (path, file):
+            self.assertFails(boundary.GRANT, session, [kind])
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+        for kind in (path, file):
+            self.assertFails(boundary.GRANT, session, [kind])
+            self.assertFails(boundary.REVEAL, session, [kind])
+        self.assertEqual(os.listdir(build.folder + STORE), [])
+
+    def test_packets_that_are_no_messages_end_the_connection(self):
+        packets = [
+            b"", b"x", b"\0" * 28, boundary.encode(99), boundary.encode(0),
+            boundary.encode(boundary.GRANT, 1, 1, ["x"])[:-1],
+            boundary.encode(boundary.GRANT, 1, 1, ["x"]) + b"x",
+            struct.pack("<IIQQI", 1, boundary.REVEAL, 1, 1, 0xffffffff),
+            struct.pack("<IIQQI", 1, boundary.REVEAL, 1, 1, 1) + b"\xff\xff\xff\xff",
+            struct.pack("<IIQQI", 2, boundary.REVEAL, 1, 1, 0),
+            b"\x01\0\0\0" + b"\x20\0\0\0" + b"\xff" * 61440,
+            boundary.encode(boundary.REVEAL, 1, 1, [base(str(i)) for i in range(1100)]),
+        ]
+        for packet in packets:
+            with self.subTest(packet[:32]):
+                build, session = self.open_session()
+                self.mediator.channel.send_raw(packet)
+                self.assertEqual(build.killed_by(), 9)
+                self.mediators.remove(self.mediator)
+                self.mediator.close()
+                self.mediator = self.connect()
+
+    def test_types_that_are_not_for_airlockd(self):
+        build, session = self.verified_session()
+        other = self.make_build()
+        folder = os.open(other.folder, os.O_PATH)
+        for kind in (boundary.ANNOUNCE, boundary.SETTLED, boundary.STATUS, boundary.ANNOUNCED,
+                     boundary.DONE, boundary.SESSION_OPENED, boundary.SESSION_CLOSED,
+                     boundary.SUCCEEDED):
+            self.mediator.channel.send(kind, session, 0, [other.derivation], fd=folder)
+        os.close(folder)
+        self.assertEqual(os.listdir(world.MOUNT), [build.derivation])
+        self.assertEqual(build.result("result = 1"), 1)
+        self.assertTrue(self.mediator.request(boundary.REVEAL, session, [base("x")])[0])
+
+    def test_floods_of_requests(self):
+        """Neither many requests nor not reading the answers keep others waiting or grow memory."""
+        build, session = self.verified_session()
+        self.mediator.channel.socket.settimeout(5)
+        sent = 0
+        try:
+            for number in range(100_000):
+                self.mediator.channel.send(boundary.GRANT, session, 1000 + number, [base("none")])
+                sent += 1
+        except (TimeoutError, BrokenPipeError, ConnectionResetError):
+            pass
+        hook = boundary.Channel(RUN + "/airlock/announce")
+        hook.send(boundary.STATUS)
+        self.assertEqual(hook.receive().kind, boundary.STATUS_IS)
+        hook.close()
+        with open(f"/proc/{self.fs.process.pid}/statm") as file:
+            resident = int(file.read().split()[1]) * 4096
+        self.assertLess(resident, 512 << 20)
+        self.assertEqual(build.killed_by(), 9)  # its airlockd was let go
+
+    def test_too_many_revealed_paths(self):
+        build, session = self.verified_session()
+        ok = True
+        for turn in range(300):
+            ok, why = self.mediator.request(
+                boundary.REVEAL, session, [base(f"{turn}-{i}") for i in range(1000)])
+            if not ok:
+                break
+        self.assertFalse(ok)
+        self.assertIn("too many", why)
+        self.assertEqual(build.result("result = 1"), 1)
+
+    def test_a_store_folder_that_never_answers(self):
+        """A builder mounts a filesystem of its own over its store: no graft, and nobody waits. The
+        kernel lets nobody from outside its user namespace into such a filesystem."""
+        slow, session = self.verified_session(binds_dev_fuse=True)
+        good, other = self.verified_session()
+        path = world.add_folder("path", {"a": "b"})
+        slow.result(f"""
+uid, gid = os.getuid(), os.getgid()
+kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
+open("/proc/self/setgroups", "w").write("deny")
+open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
+open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+fuse = os.open("/dev/fuse", os.O_RDWR)
+kept.append(fuse)
+kernel.mount("hang", "{os.path.dirname(STORE)}", "fuse",
+             0, f"fd={{fuse}},rootmode=40000,user_id=0,group_id=0,allow_other")
+result = True
+""")
+        started = time.monotonic()
+        self.assertFalse(self.grant(session, path)[0])
+        self.assertEqual(self.grant(other, path), (True, ""))
+        self.assertLess(time.monotonic() - started, 12)
+
+    def test_a_helper_that_is_stuck_is_replaced(self):
+        """And the sandbox whose graft it was pays for it, nobody else."""
+        slow, session = self.verified_session()
+        good, other = self.verified_session()
+        path = world.add_folder("path", {"a": "b"})
+        with open(f"/proc/{self.fs.process.pid}/task/{self.fs.process.pid}/children") as file:
+            (helper,) = file.read().split()
+        os.kill(int(helper), signal.SIGSTOP)
+        ok, why = self.grant(session, path)
+        self.assertFalse(ok)
+        self.assertIn("in time", why)
+        self.assertEqual(slow.killed_by(), 9)
+        self.assertEqual(self.grant(other, path), (True, ""))
+        self.assertEqual(good.result(f"result = open('{STORE}/{path}/a').read()"), "b")
+
+    def test_a_helper_that_dies_is_replaced(self):
+        build, session = self.verified_session()
+        path = world.add_folder("path", {"a": "b"})
+        with open(f"/proc/{self.fs.process.pid}/task/{self.fs.process.pid}/children") as file:
+            (helper,) = file.read().split()
+        os.kill(int(helper), signal.SIGKILL)
+        time.sleep(0.2)
+        self.assertEqual(self.grant(session, path), (True, ""))
+
+
+if __name__ == "__main__":
+    world.main()

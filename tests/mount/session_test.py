@@ -1,0 +1,320 @@
+"""The life of a session, from the announcement to the end, in a real mount and real namespaces."""
+import os
+import shutil
+import signal
+import time
+
+import boundary
+import kernel
+import world
+from world import MountTest, RUN, STORE, base, wait_for
+
+
+class Session(MountTest):
+    def setUp(self):
+        # Its own program and log: those that an earlier test's airlock-fs started may still run.
+        program = f"{world.TOP}/settle-{self.id()}"
+        self.settle_log = program + ".log"
+        self.arguments = ("--settle-program", program)
+        with open(program, "w") as file:
+            file.write(f'#!/bin/sh\necho "$@" >> {self.settle_log}\n'
+                       f'grep CapEff /proc/self/status >> {self.settle_log}.privilege\n')
+        os.chmod(program, 0o755)
+        open(self.settle_log, "w").close()
+        super().setUp()
+
+    def settle_calls(self):
+        with open(self.settle_log) as file:
+            return file.read().splitlines()
+
+    def ask_hook(self, kind, *strings):
+        hook = boundary.Channel(RUN + "/airlock/announce")
+        hook.send(kind, strings=strings)
+        reply = hook.receive()
+        hook.close()
+        return reply
+
+    def record_names(self):
+        return os.listdir(RUN + "/airlock/sessions")
+
+    def assertCondemned(self, build, *words):
+        self.assertEqual(build.killed_by(), signal.SIGKILL)
+        log = build.log()
+        for word in words:
+            self.assertIn(word, log)
+
+    def test_from_announcement_to_settled(self):
+        inner = world.add_folder("inner", {"bin/tool": "FOO"})
+        build, session = self.open_session()
+        with self.call(build, session) as accepted:
+            self.assertEqual(accepted.recv(5), b"hello")
+            ok, why = self.mediator.request(boundary.VERIFY, session, fd=accepted.fileno())
+            self.assertTrue(ok, why)
+        ok, why = self.grant(session, inner)
+        self.assertTrue(ok, why)
+        self.assertEqual(build.result(f"result = open('{STORE}/{inner}/bin/tool').read()"), "FOO")
+        self.assertEqual(self.record_names(), [build.derivation])
+        build.finish()
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+        self.assertEqual(os.listdir(world.MOUNT), [])
+        self.assertEqual(self.ask_hook(boundary.SETTLED, build.derivation).kind, boundary.DONE)
+        self.mediator.take_until(boundary.SESSION_SETTLED, session)
+        self.mediator.take_until(boundary.SESSION_CLOSED, session)
+        self.assertEqual(self.record_names(), [])
+        self.assertEqual(self.settle_calls(), [])
+
+    def test_folders_and_owners(self):
+        self.assertMode(RUN + "/airlock", 0o700)
+        self.assertMode(RUN + "/airlockd", 0o750)
+        self.assertMode(RUN + "/airlockd/control", 0o660)
+        self.assertEqual(os.stat(RUN + "/airlockd/control").st_gid, world.AIRLOCK_UID)
+        roots = world.STATE + "/gcroots/airlock"
+        self.assertMode(roots, 0o755)
+        self.assertEqual(os.stat(roots).st_uid, world.AIRLOCK_UID)
+
+    def test_privileges(self):
+        """What fusefs/privileges.hpp says, of every thread."""
+        def effective(status):
+            with open(status) as file:
+                (line,) = [line for line in file if line.startswith("CapEff")]
+            return int(line.split()[1], 16)
+
+        sys_chroot, sys_ptrace, sys_admin = 1 << 18, 1 << 19, 1 << 21
+        dac_override, dac_read_search, fowner, kill = 1 << 1, 1 << 2, 1 << 3, 1 << 5
+        pid = self.fs.process.pid
+        self.open_session()
+        self.assertEqual(effective(f"/proc/{pid}/status"),
+                         sys_admin | sys_ptrace | dac_override | dac_read_search | kill)
+        others = [task for task in os.listdir(f"/proc/{pid}/task") if task != str(pid)]
+        # Four answer the kernel; a sanitizer may have a thread of its own besides.
+        kept = [effective(f"/proc/{pid}/task/{task}/status") for task in others]
+        self.assertEqual(kept.count(dac_read_search), 4)
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            (helper,) = file.read().split()
+        self.assertEqual(effective(f"/proc/{helper}/status"),
+                         sys_admin | sys_chroot | sys_ptrace | dac_override | dac_read_search |
+                         fowner)
+
+    def test_the_view_unmounted_by_somebody_else(self):
+        build, _ = self.verified_session()
+        kernel.umount(world.MOUNT, kernel.MNT_DETACH)
+        build.close()
+        self.builds.clear()
+        self.assertEqual(self.fs.process.wait(10), 1)
+        self.assertIn("unmounted by somebody else", self.fs.log())
+        self.fs = world.AirlockFs(*self.arguments)
+
+    def test_a_chroot_below_a_private_parent(self):
+        build, session = self.verified_session(nested_root=True)
+        path = world.add_file("file", "content")
+        self.assertEqual(self.grant(session, path), (True, ""))
+        self.assertEqual(build.result(f"result = open('{STORE}/{path}').read()"), "content")
+
+    def test_a_sandbox_without_a_user_namespace(self):
+        build, session = self.verified_session(user_namespace=False)
+        path = world.add_folder("folder", {"a": "b"})
+        self.assertEqual(self.grant(session, path), (True, ""))
+        self.assertEqual(build.result(f"result = open('{STORE}/{path}/a').read()"), "b")
+
+    def test_a_build_that_never_calls_ends_too(self):
+        build, session = self.open_session()
+        time.sleep(0.3)  # long enough to be seen among the worker's children
+        build.finish()
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+
+    def test_a_build_that_never_starts_ends_with_its_folder(self):
+        build = self.make_build()
+        self.assertEqual(build.announce(self.mediator)["kind"], boundary.ANNOUNCED)
+        build.delete_folder()
+        self.mediator.take_until(boundary.SESSION_ENDED)
+
+    def test_a_lost_worker_is_settled_by_the_program(self):
+        build, session = self.verified_session()
+        build.finish()
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+        build.kill_worker()
+        self.mediator.take_until(boundary.SESSION_CLOSED, session)
+        self.assertEqual(self.settle_calls(), [f"settle --derivation {build.derivation}"])
+        # It is root's again, with what root's programs need.
+        with open(self.settle_log + ".privilege") as file:
+            capabilities = int(file.read().split()[1], 16)
+        self.assertEqual(capabilities & 0xff, 0xff)
+        self.assertEqual(self.record_names(), [])
+
+    def test_a_build_that_outlives_its_worker_is_killed(self):
+        build, session = self.open_session()
+        first = build.pid
+        build.kill_worker()
+        self.mediator.take_until(boundary.SESSION_CLOSED, session)
+        wait_for(lambda: not os.path.exists(f"/proc/{first}") or
+                 "Z" in open(f"/proc/{first}/stat").read().split(")")[1][:3], 5, "the build's end")
+        self.assertEqual(len(self.settle_calls()), 1)
+
+    def test_condemned_by_airlockd(self):
+        build, session = self.open_session()
+        self.assertEqual(self.mediator.request(boundary.CONDEMN, session, ["no \x1b[31mspace"]),
+                         (True, ""))
+        self.assertCondemned(build, "airlock: no ?[31mspace")
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+
+    def test_condemned_before_it_starts(self):
+        build = self.make_build()
+        answer = build.announce(self.mediator)
+        session = max(self.mediator.sessions)
+        self.mediator.request(boundary.CONDEMN, session, ["too early"])
+        try:
+            build.start(view=answer["text"])
+        except RuntimeError:
+            pass  # killed before it could say that it has started
+        self.mediator.take_until(boundary.SESSION_ENDED, session)
+
+    def test_airlockd_is_lost(self):
+        build, session = self.open_session()
+        self.mediator.close()
+        self.mediators.clear()
+        self.assertCondemned(build, "airlockd stopped while this build was in the airlock")
+        self.mediator = self.connect()
+        other, session = self.open_session()
+        self.assertIn("result", other.run("result = 1"))
+
+    def test_airlockd_is_not_there(self):
+        self.mediator.close()
+        self.mediators.clear()
+        wait_for(lambda: self.ask_hook(boundary.STATUS).strings[0] == "disconnected", 5, "the loss")
+        answer = self.make_build().announce(None)
+        self.assertEqual(answer["kind"], boundary.REFUSED)
+        self.assertIn("start it (systemctl start airlockd)", answer["text"])
+        self.assertEqual(self.record_names(), [])
+
+    def test_airlockd_refuses(self):
+        self.mediator.answer = False
+        build = self.make_build()
+        build.tell(do="announce", socket=RUN + "/airlock/announce", folder=build.folder,
+                   derivation=build.derivation)
+        opened = self.mediator.take()
+        self.mediator.channel.send(boundary.SESSION_REFUSED, opened.session, strings=["not today"])
+        self.assertEqual(build.answer(), {"kind": boundary.REFUSED, "text": "not today"})
+        self.assertEqual(os.listdir(world.MOUNT), [])
+
+    def test_an_airlockd_that_says_nothing_is_not_waited_for(self):
+        self.mediator.answer = False
+        build = self.make_build()
+        started = time.monotonic()
+        build.tell(do="announce", socket=RUN + "/airlock/announce", folder=build.folder,
+                   derivation=build.derivation)
+        self.mediator.take()
+        # Others are served meanwhile.
+        self.assertEqual(self.ask_hook(boundary.STATUS).strings, ["connected", "1"])
+        answer = build.answer()
+        self.assertEqual(answer["kind"], boundary.REFUSED)
+        self.assertIn("in time", answer["text"])
+        self.assertLess(time.monotonic() - started, 15)
+
+    def test_silent_and_broken_hooks_keep_nobody_waiting(self):
+        silent = [boundary.Channel(RUN + "/airlock/announce") for _ in range(20)]
+        broken = boundary.Channel(RUN + "/airlock/announce")
+        broken.send_raw(b"rubbish")
+        self.assertIsNone(broken.receive())
+        self.open_session()
+        for channel in silent + [broken]:
+            channel.close()
+
+    def test_a_second_airlockd_and_a_stranger_are_refused(self):
+        second = world.Mediator()
+        self.assertIsNone(second.channel.receive())
+        second.close()
+        for uid in (0, world.OTHER_UID):
+            try:
+                stranger = world.Mediator(uid=uid)
+            except PermissionError:
+                continue
+            self.assertIsNone(stranger.channel.receive())
+            stranger.close()
+        self.open_session()
+
+    def test_the_same_derivation_again(self):
+        build, session = self.open_session()
+        self.mediator.pump(0.1)
+        shutil.move(STORE + "/" + build.derivation + ".chroot", world.TOP + "/old-chroot")
+        again, newer = self.open_session(derivation=build.derivation)
+        self.assertNotEqual(session, newer)
+        self.assertCondemned(build, "built again")
+        with self.call(again, newer) as accepted:
+            ok, why = self.mediator.request(boundary.VERIFY, newer, fd=accepted.fileno())
+            self.assertTrue(ok, why)
+        shutil.rmtree(world.TOP + "/old-chroot", ignore_errors=True)
+
+    def test_announcements_that_are_refused(self):
+        build = self.make_build()
+        elsewhere = self.make_build()
+        refused = [
+            dict(derivation=base("outer.drv", 99)),                 # not its folder
+            dict(folder=elsewhere.folder),                          # another derivation's
+            dict(folder="/"), dict(folder=STORE),
+            dict(folder=build.folder + "/tmp"),
+            dict(derivation=build.derivation[:-4]),                 # no derivation
+            dict(derivation="../" + build.derivation),
+            dict(derivation=""), dict(no_folder=True),
+        ]
+        for changes in refused:
+            with self.subTest(changes):
+                self.assertEqual(build.announce(None, **changes)["kind"], boundary.REFUSED)
+        os.rename(build.folder, build.folder + ".real")
+        os.symlink(build.folder + ".real", build.folder)
+        self.assertEqual(build.announce(None)["kind"], boundary.REFUSED)
+        os.unlink(build.folder)
+        os.rename(build.folder + ".real", build.folder)
+        self.assertEqual(build.announce(self.mediator)["kind"], boundary.ANNOUNCED)
+
+    def test_another_user_cannot_announce(self):
+        build = self.make_build()
+        answer = build.announce(None, uid=world.OTHER_UID)
+        self.assertEqual(answer["kind"], -1)
+        self.assertIn("Permission denied", answer["text"])
+        # Also where the folder's mode does not keep it out.
+        os.chmod(RUN + "/airlock", 0o755)
+        os.chmod(RUN + "/airlock/announce", 0o666)
+        os.chmod(build.folder, 0o755)
+        answer = build.announce(None, uid=world.OTHER_UID)
+        self.assertIn(answer["kind"], (0, -1))  # closed, perhaps before anything could be sent
+        self.assertIn(f"uid {world.OTHER_UID} is not root", self.fs.log())
+
+    def test_killed_and_started_again(self):
+        build, _ = self.verified_session()
+        unseen = self.make_build()
+        self.assertEqual(unseen.announce(self.mediator)["kind"], boundary.ANNOUNCED)
+        bystander = self.make_build()
+        bystander.start()
+        self.fs.stop(signal.SIGKILL)
+        unseen.start()  # starts while nobody looks
+        self.mediators.remove(self.mediator)
+        self.mediator.close()
+        with open(RUN + "/airlock/sessions/rubbish", "w") as file:
+            file.write("derivation ../../etc\n")
+        self.fs = world.AirlockFs(*self.arguments)
+        self.assertCondemned(build, "airlock-fs was restarted while this build was in the airlock")
+        self.assertCondemned(unseen, "airlock-fs was restarted")
+        self.assertEqual(bystander.result("result = 2"), 2)
+        build.kill_worker()
+        unseen.kill_worker()
+        wait_for(lambda: len(self.settle_calls()) == 2, 5, "both to be settled")
+        wait_for(lambda: self.record_names() == [], 5, "the records to go")
+        self.mediator = self.connect()
+        self.open_session()
+
+    def test_stopped(self):
+        build, _ = self.verified_session()
+        self.assertEqual(self.fs.stop(), 0)
+        self.assertCondemned(build, "airlock-fs was stopped")
+        self.assertFalse(os.path.exists(RUN + "/airlockd"))
+        self.assertEqual(os.listdir(RUN + "/airlock"), ["lock"])
+        self.assertNothingLeft()
+
+    def test_only_one_at_a_time(self):
+        with self.assertRaisesRegex(RuntimeError, "another airlock-fs is running"):
+            world.AirlockFs(*self.arguments)
+        self.open_session()
+
+
+if __name__ == "__main__":
+    world.main()

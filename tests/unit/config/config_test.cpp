@@ -1,0 +1,136 @@
+#include "daemon/config/config.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+
+#include "daemon/config/parse.hpp"
+
+namespace airlock {
+namespace {
+
+constexpr const char* file = "/etc/airlock/airlock.toml";
+
+std::string error_of(const std::string& text) {
+  const auto config = parse_config(text, file, Config{});
+  REQUIRE_FALSE(config.has_value());
+  return config.error();
+}
+
+TEST_CASE("an empty configuration is the default one") {
+  const auto config = parse_config("", file, Config{});
+  REQUIRE(config.has_value());
+  CHECK(config->user == "airlock");
+  CHECK(config->features == std::vector<std::string>{"airlock"});
+  CHECK(config->fixed_output == FixedOutputPolicy::sealed);
+  CHECK(config->limits.connections == 64);
+  CHECK(config->pre_build_hook.empty());
+}
+
+TEST_CASE("every key of the configuration is read") {
+  const auto config = parse_config(R"(
+user = "lock"
+group = "locks"
+features = ["airlock", "recursive-nix"]
+ledger = "/tmp/ledger.sqlite"
+upstream = "/run/other/socket"
+fixed-output = "closed"
+[hooks]
+pre-build = "/etc/nix/pre"
+post-build = "/etc/nix/post"
+[limits]
+connections = 3
+string-bytes = 4_096
+list-items = 1024
+derivation-bytes = 0x100000
+nar-bytes = 1099511627776
+handshake = 5
+stall = 60
+depth = 2
+)",
+                                   file, Config{});
+  REQUIRE(config.has_value());
+  CHECK(config->user == "lock");
+  CHECK(config->group == "locks");
+  CHECK(config->features == std::vector<std::string>{"airlock", "recursive-nix"});
+  CHECK(config->ledger == "/tmp/ledger.sqlite");
+  CHECK(config->upstream == "/run/other/socket");
+  CHECK(config->fixed_output == FixedOutputPolicy::closed);
+  CHECK(config->pre_build_hook == "/etc/nix/pre");
+  CHECK(config->post_build_hook == "/etc/nix/post");
+  CHECK(config->limits.connections == 3);
+  CHECK(config->limits.string_bytes == 4096);
+  CHECK(config->limits.list_items == 1024);
+  CHECK(config->limits.derivation_bytes == 0x100000);
+  CHECK(config->limits.nar_bytes == 1ull << 40);
+  CHECK(config->limits.handshake == std::chrono::seconds(5));
+  CHECK(config->limits.stall == std::chrono::seconds(60));
+  CHECK(config->limits.depth == 2);
+}
+
+TEST_CASE("a mistake is a sentence with file, line, key and remedy") {
+  struct Mistake {
+    const char* text;
+    const char* sentence;
+  };
+  const auto mistake = GENERATE(values<Mistake>({
+      {"\nuzer = 'x'",
+       "airlock.toml:2: unknown key 'uzer': correct it to one of user, group, features, ledger, "
+       "upstream, fixed-output, hooks, limits, or remove it"},
+      {"user = 'x'\nlimits.conections = 1",
+       "airlock.toml:2: unknown key 'limits.conections': correct it to one of connections,"},
+      {"user = 1", "airlock.toml:1: 'user' must be the name of an account"},
+      {"user = ''", "'user' must be the name of an account"},
+      {"user = '-x'", "'user' must be the name of an account"},
+      {"features = 'airlock'", "'features' must be a list of feature names"},
+      {"features = []", "'features' must be a list of feature names"},
+      {"features = ['a b']", "'features' must be a list of feature names"},
+      {"features = [1]", "'features' must be a list of feature names"},
+      {"ledger = 'ledger.sqlite'", "'ledger' must be an absolute path in quotes"},
+      {"upstream = true", "'upstream' must be an absolute path in quotes"},
+      {"fixed-output = 'shut'", "'fixed-output' must be \"sealed\", \"open\" or \"closed\""},
+      {"hooks = 'x'", "'hooks' must be a table: write [hooks] and its keys below it"},
+      {"[hooks]\npre-build = 'sh -c x'",
+       "airlock.toml:2: 'hooks.pre-build' must be an absolute path in quotes"},
+      {"[hooks]\npost-bild = '/x'\n[limits]\ndepth = 1", "airlock.toml:2: unknown key 'hooks.post"},
+      {"[limits]\n\nconnections = 0",
+       "airlock.toml:3: 'limits.connections' must be a whole number from 1 to 65536"},
+      {"[limits]\nstall = 1.5", "'limits.stall' must be a whole number from 1 to 604800"},
+      {"[limits]\nnar-bytes = '1G'", "'limits.nar-bytes' must be a whole number"},
+      {"[limits]\nstring-bytes = -1", "'limits.string-bytes' must be a whole number"},
+      {"user = ", "airlock.toml:1: this is not TOML: "},
+      {"user = 'a'\nuser = 'b'", "airlock.toml:2: this is not TOML: "},
+  }));
+  INFO(mistake.text);
+  const std::string error = error_of(mistake.text);
+  CHECK_THAT(error, Catch::Contains(mistake.sentence));
+  CHECK(error.find('\n') == std::string::npos);
+}
+
+TEST_CASE("a file that was named must be there and be readable") {
+  const auto missing = Config::load("/nonexistent/airlock.toml");
+  REQUIRE_FALSE(missing.has_value());
+  CHECK_THAT(missing.error(), Catch::StartsWith("cannot read /nonexistent/airlock.toml: No such"));
+  CHECK_FALSE(Config::load("/").has_value());
+}
+
+TEST_CASE("a file is laid over the defaults and the layout comes from the environment") {
+  std::string name = "/tmp/airlock-config-XXXXXX";
+  const Fd created{::mkstemp(name.data())};
+  REQUIRE(created.is_open());
+  std::ofstream(name) << "[hooks]\npost-build = '/bin/true'\n";
+  ::setenv("NIX_STATE_DIR", "/elsewhere/nix", 1);
+  const auto config = Config::load(name);
+  ::unsetenv("NIX_STATE_DIR");
+  ::unlink(name.c_str());
+  REQUIRE(config.has_value());
+  CHECK(config->post_build_hook == "/bin/true");
+  CHECK(config->user == "airlock");
+  CHECK(config->layout.state_dir == "/elsewhere/nix");
+}
+
+}  // namespace
+}  // namespace airlock
