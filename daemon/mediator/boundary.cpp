@@ -1,5 +1,6 @@
 #include "daemon/mediator/boundary.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -14,8 +15,26 @@ using boundary::MessageType;
 /// airlock-fs answers in milliseconds; its own helper has a deadline of seconds.
 constexpr std::chrono::seconds answer_deadline{20};
 constexpr std::size_t paths_a_message = 200;
+constexpr std::chrono::milliseconds stop_look_out{100};
 
 }  // namespace
+
+tl::expected<boundary::Channel, std::string> ControlChannel::connect(
+    const std::string& path, const std::function<bool()>& stopping) {
+  auto channel = boundary::Channel::connect(path);
+  if (!channel) return channel;
+  pollfd polled{channel->fd(), POLLIN, 0};
+  while (::poll(&polled, 1, static_cast<int>(stop_look_out.count())) <= 0)
+    if (stopping()) return tl::unexpected(std::string("airlockd is told to stop"));
+  const auto first = channel->receive();
+  if (!first)
+    return tl::unexpected(first.error().empty() ? std::string("airlock-fs closed the connection")
+                                                : first.error());
+  if (first->message.type != MessageType::welcome)
+    return tl::unexpected(
+        std::string("airlock-fs did not say welcome: are both of the same version?"));
+  return channel;
+}
 
 Boundary::Result ControlChannel::ask(Message message, int descriptor) {
   std::unique_lock lock(mutex_);

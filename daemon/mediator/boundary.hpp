@@ -45,6 +45,12 @@ class ControlChannel final : public Boundary {
  public:
   explicit ControlChannel(boundary::Channel channel) : channel_(std::move(channel)) {}
 
+  /// Connects to airlock-fs's socket and waits until it has said welcome: the kernel also takes a
+  /// connection for a process that is being killed. Gives up when `stopping` becomes true. The
+  /// error is one sentence.
+  [[nodiscard]] static tl::expected<boundary::Channel, std::string> connect(
+      const std::string& path, const std::function<bool()>& stopping);
+
   Result verify(SessionNumber session, int socket) override;
   Result reveal(SessionNumber session, const std::set<StorePath>& paths) override;
   Result grant(SessionNumber session, const StorePath& path) override;

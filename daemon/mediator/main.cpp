@@ -75,7 +75,8 @@ void serve(const airlock::Config& config, airlock::Ledger& ledger, Stopper& stop
   std::unique_ptr<Link> link;
   bool waiting = false;
   while (!stopper.stopping()) {
-    auto channel = airlock::boundary::Channel::connect(config.sockets.mediator());
+    auto channel =
+        ControlChannel::connect(config.sockets.mediator(), [&] { return stopper.stopping(); });
     if (!channel) {
       if (!waiting) spdlog::warn("waiting for airlock-fs: {}", channel.error());
       waiting = true;

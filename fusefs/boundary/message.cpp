@@ -22,6 +22,7 @@ bool is_known(std::uint32_t type) {
     case MessageType::session_ended:
     case MessageType::session_settled:
     case MessageType::session_closed:
+    case MessageType::welcome:
     case MessageType::session_ready:
     case MessageType::session_refused:
     case MessageType::reveal:

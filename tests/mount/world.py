@@ -150,6 +150,8 @@ class Mediator:
         message = self.channel.receive()
         if message is None:
             raise ConnectionError("airlock-fs closed the control connection")
+        if message.kind == boundary.WELCOME:
+            return self.take()
         if message.kind == boundary.SESSION_OPENED:
             self.sessions[message.session] = message.fd
             self.names[message.session] = message.strings[0]

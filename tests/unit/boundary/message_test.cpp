@@ -21,7 +21,7 @@ const MessageType every_type[] = {
     MessageType::session_settled, MessageType::session_closed, MessageType::session_ready,
     MessageType::session_refused, MessageType::reveal,         MessageType::grant,
     MessageType::verify,          MessageType::condemn,        MessageType::succeeded,
-    MessageType::failed,
+    MessageType::failed,          MessageType::welcome,
 };
 
 Message sample() {
