@@ -102,7 +102,9 @@ int run(const Options& options) {
   Sessions sessions({loop, tree, mount, callers, records, grafter, mediator, settle_program,
                      options.sockets.mount_point(), store.get()});
   mediator.set_handlers(
-      {[&] { mediator.send({boundary::MessageType::welcome, 0, 0, {}}); },
+      {[&] {
+         mediator.send({boundary::MessageType::welcome, 0, 0, {}});
+       },
        [&](boundary::Received received) { sessions.on_mediator_message(std::move(received)); },
        [&] { sessions.on_mediator_lost(); }});
   const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,

@@ -32,8 +32,9 @@ enum class MessageType : std::uint32_t {
   session_ended = 21,    ///< session. The sandbox's first process is gone: no more requests.
   session_settled = 22,  ///< session. The post-build hook has registered what was owed.
   session_closed = 23,   ///< session. The worker is gone, or all is settled: forget it.
-  welcome = 24,  ///< The first message on a connection: whoever accepted it lives, and has ended its
-                 ///< predecessor's sandboxes. A dying airlock-fs can still have it queued.
+  welcome =
+      24,  ///< The first message on a connection: whoever accepted it lives, and has ended its
+           ///< predecessor's sandboxes. A dying airlock-fs can still have it queued.
 
   // airlockd to airlock-fs. Those with a request number are answered by succeeded or failed.
   session_ready = 30,  ///< session. strings: name, base, name, base, …: entries of the search path.

@@ -52,7 +52,7 @@ Mount::Mount(Tree& tree, std::string mount_point) : mount_point_(std::move(mount
     ++serving_;
     threads_.emplace_back([this] { serve(); });
   }
-  root_ = identity_at(mount_point_);
+  if (const auto root = identity_at(mount_point_)) device_ = root->device;
 }
 
 Mount::~Mount() {
@@ -71,7 +71,9 @@ Mount::~Mount() {
 bool Mount::is_mounted() const {
   // Not whether the threads still read: what holds a file of an unmounted filesystem keeps it
   // going.
-  return root_ && identity_at(mount_point_) == root_;
+  // By the device alone: the root's inode number is another one once somebody has asked for it.
+  const auto root = identity_at(mount_point_);
+  return device_ && root && root->device == *device_;
 }
 
 void Mount::drop_cached(const std::string& name) {

@@ -33,7 +33,7 @@ class Mount {
   void serve();
 
   std::string mount_point_;
-  std::optional<FileIdentity> root_;
+  std::optional<std::uint64_t> device_;  ///< of the mounted filesystem
   fuse_session* session_ = nullptr;
   std::vector<std::thread> threads_;
   std::atomic<int> serving_{0};

@@ -95,6 +95,14 @@ class Session(MountTest):
                          sys_admin | sys_chroot | sys_ptrace | dac_override | dac_read_search |
                          fowner)
 
+    def test_the_mount_may_be_looked_at(self):
+        os.stat(world.MOUNT)
+        os.listdir(world.MOUNT)
+        os.statvfs(world.MOUNT)
+        time.sleep(2.5)  # it looks after its mount every second
+        self.assertEqual(self.ask_hook(boundary.STATUS).strings, ["connected", "0"])
+        self.assertNotIn("unmounted", self.fs.log())
+
     def test_the_view_unmounted_by_somebody_else(self):
         build, _ = self.verified_session()
         kernel.umount(world.MOUNT, kernel.MNT_DETACH)
