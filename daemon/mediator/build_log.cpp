@@ -39,7 +39,7 @@ void BuildLog::start(const wire::StartActivity& activity) {
 }
 
 void BuildLog::send(const wire::LogMessage& message) {
-  wire::write_log_message(to_, message);
+  wire::write_log_message(to_, message, version_);
   to_.flush();
 }
 

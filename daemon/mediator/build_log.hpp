@@ -16,8 +16,9 @@ namespace airlock {
 /// ids. The lines of fixed-output derivations are withheld where those are sealed. Not thread-safe.
 class BuildLog {
  public:
-  BuildLog(const StoreLayout& layout, std::set<StorePath> withheld, wire::Writer& to)
-      : layout_(layout), withheld_(std::move(withheld)), to_(to) {}
+  BuildLog(const StoreLayout& layout, std::set<StorePath> withheld, wire::Writer& to,
+           wire::Version version)
+      : layout_(layout), withheld_(std::move(withheld)), to_(to), version_(version) {}
 
   void relay(const wire::LogMessage& message);
 
@@ -28,6 +29,7 @@ class BuildLog {
   const StoreLayout& layout_;
   const std::set<StorePath> withheld_;
   wire::Writer& to_;
+  const wire::Version version_;
   std::uint64_t next_id_ = 1;
   std::map<std::uint64_t, std::uint64_t> ids_;  ///< upstream's number to ours
 };

@@ -12,8 +12,8 @@ namespace airlock::handlers {
 
 namespace {
 
-using wire::BuildResult;
 using wire::BuildStatus;
+using wire::KeyedBuildResult;
 
 /// Does this outcome follow from the derivation? What does not must not be seen.
 bool follows_from_derivation(BuildStatus status) {
@@ -30,21 +30,21 @@ bool follows_from_derivation(BuildStatus status) {
 }
 
 /// A target that was not worked on because another failed first has this, and no message.
-bool abandoned(const BuildResult& result) {
-  return result.status == BuildStatus::misc_failure && result.error.empty();
+bool abandoned(const KeyedBuildResult& keyed) {
+  return keyed.result.status == BuildStatus::misc_failure && keyed.result.error.empty();
 }
 
-void condemn_for_the_host(const std::vector<BuildResult>& results, const StoreLayout& layout) {
+void condemn_for_the_host(const std::vector<KeyedBuildResult>& results, const StoreLayout& layout) {
   for (const auto& result : results)
-    if (!result.succeeded() && !follows_from_derivation(result.status) && !abandoned(result))
+    if (!result.succeeded() && !follows_from_derivation(result.result.status) && !abandoned(result))
       throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
-                                  wire::print_target(layout, result.target), result.error));
+                                  wire::print_target(layout, result.target), result.result.error));
 }
 
 /// A fixed-output derivation had the network to fail on, so its failure is an answer of the
 /// network's.
-void condemn_for_the_network(const std::vector<BuildResult>& results, const policy::BuildPlan& plan,
-                             Call& call) {
+void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
+                             const policy::BuildPlan& plan, Call& call) {
   if (call.session.fixed_output() != FixedOutputPolicy::sealed) return;
   for (const auto& result : results)
     if (!result.succeeded() && !abandoned(result) && plan.fixed_output.contains(result.target.path))
@@ -53,21 +53,11 @@ void condemn_for_the_network(const std::vector<BuildResult>& results, const poli
                       call.session.layout().print(result.target.path)));
 }
 
-std::set<StorePath> outputs_of(const wire::Target& target, const Session& session) {
-  std::set<StorePath> outputs;
-  const auto derivation = session.derivation(target.path);
-  if (!derivation) return outputs;
-  for (const auto& [name, output] : derivation->outputs)
-    if (output.path && (target.outputs.empty() || target.outputs.contains(name)))
-      outputs.insert(*output.path);
-  return outputs;
-}
-
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
-std::vector<BuildResult> ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan,
-                                      Call& call) {
+std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
+                                           const policy::BuildPlan& plan, Call& call) {
   auto& upstream = call.upstream.get();
   const auto will_build = upstream.query_will_build(targets);
   if (!will_build)
@@ -81,7 +71,8 @@ std::vector<BuildResult> ask_upstream(const wire::Targets& targets, const policy
       asked.push_back({path, true, {}});
   const auto ticket = call.services.builds.begin(call.session.ledger_id(), plan.derivations);
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
-  BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to);
+  BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,
+               call.version);
   auto results = upstream.build(
       asked, [&](const wire::LogMessage& message) { log.relay(message); }, call.client);
   if (const auto reason = ticket.condemned())
@@ -92,12 +83,15 @@ std::vector<BuildResult> ask_upstream(const wire::Targets& targets, const policy
 }
 
 /// What a client is told of a target that failed only because others did.
-BuildResult with_cause(BuildResult result, const std::vector<BuildResult>& all) {
-  if (!abandoned(result) && result.status != BuildStatus::dependency_failed) return result;
+wire::BuildResult with_cause(const KeyedBuildResult& keyed,
+                             const std::vector<KeyedBuildResult>& all) {
+  auto result = keyed.result;
+  if (!abandoned(keyed) && result.status != BuildStatus::dependency_failed) return result;
   std::string cause;
   for (const auto& other : all)
-    if (!other.succeeded() && !abandoned(other) && other.status != BuildStatus::dependency_failed)
-      cause += (cause.empty() ? "" : "\n") + other.error;
+    if (!other.succeeded() && !abandoned(other) &&
+        other.result.status != BuildStatus::dependency_failed)
+      cause += (cause.empty() ? "" : "\n") + other.result.error;
   if (!cause.empty()) result.error = std::move(cause);
   result.status = BuildStatus::dependency_failed;
   return result;
@@ -105,20 +99,20 @@ BuildResult with_cause(BuildResult result, const std::vector<BuildResult>& all) 
 
 /// Builds the targets that are derivations; one result a target, in their order. The outputs of
 /// what succeeded are granted, also when something else failed.
-std::vector<BuildResult> build(const wire::Targets& targets, Call& call) {
+std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
   const auto plan = policy::plan_build(targets, call.session);
   wire::Targets derivations;
   std::copy_if(targets.begin(), targets.end(), std::back_inserter(derivations),
                [](const auto& target) { return target.build; });
-  std::vector<BuildResult> built;
+  std::vector<KeyedBuildResult> built;
   if (!derivations.empty()) built = ask_upstream(derivations, plan, call);
   condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
   condemn_for_the_host(built, call.session.layout());
 
-  std::vector<BuildResult> results;
+  std::vector<KeyedBuildResult> results;
   for (const auto& target : targets) {
     if (!target.build) {
-      results.push_back({target, BuildStatus::built, {}, {}});
+      results.push_back({target, {BuildStatus::built, {}}});
       continue;
     }
     const auto same = std::find_if(built.begin(), built.end(),
@@ -126,20 +120,22 @@ std::vector<BuildResult> build(const wire::Targets& targets, Call& call) {
     if (same == built.end())
       throw Condemned(fmt::format("nix-daemon said nothing about {}",
                                   wire::print_target(call.session.layout(), target)));
-    results.push_back(same->succeeded() ? *same : with_cause(*same, built));
-    if (same->succeeded()) call.session.grant(outputs_of(target, call.session), "built");
+    const auto result = same->succeeded() ? same->result : with_cause(*same, built);
+    results.push_back({target, wire::normalised(result, call.session.layout())});
+    if (same->succeeded()) call.session.grant(call.session.outputs_of(target), "built");
   }
   return results;
 }
 
-std::string describe_failures(const std::vector<BuildResult>& results, const StoreLayout& layout) {
+std::string describe_failures(const std::vector<KeyedBuildResult>& results,
+                              const StoreLayout& layout) {
   std::string text;
   for (const auto& result : results) {
     if (result.succeeded()) continue;
     if (!text.empty()) text += "\n";
-    text += result.error.empty()
+    text += result.result.error.empty()
                 ? fmt::format("build of '{}' failed", wire::print_target(layout, result.target))
-                : result.error;
+                : result.result.error;
   }
   return text;
 }
@@ -155,11 +151,13 @@ Handled build_paths(const wire::BuildPaths& request, Call& call) {
 }
 
 Handled build_paths_with_results(const wire::BuildPathsWithResults& request, Call& call) {
-  const auto results = build(request.targets, call);
-  auto& to = call.reply();
-  to.u64(results.size());
-  for (const auto& result : results)
-    wire::write_build_result(to, call.session.layout(), result, call.version);
+  call.reply(wire::BuildResults{build(request.targets, call)});
+  return {};
+}
+
+Handled build_derivation(const wire::BuildDerivation& request, Call& call) {
+  const auto results = build({{request.path, true, {}}}, call);
+  call.reply(wire::OneBuildResult{results.front().result});
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/mediator/session.hpp"
 #include "daemon/policy/verdict.hpp"
 #include "daemon/wire/log.hpp"
+#include "daemon/wire/upload.hpp"
 
 namespace airlock {
 
@@ -32,13 +33,18 @@ struct Call {
   UpstreamLine& upstream;
   wire::Writer& to;
   wire::Version version;
-  int client;                          ///< the client's socket, to notice that it hangs up
-  wire::FramedSource* body = nullptr;  ///< the upload that follows, for operations that have one
+  int client;                    ///< the client's socket, to notice that it hangs up
+  wire::Upload* body = nullptr;  ///< the upload that follows, for operations that have one
 
   /// Says that the work is done; the reply follows in the returned writer.
   wire::Writer& reply() const {
-    wire::write_log_message(to, wire::Last{});
+    wire::write_log_message(to, wire::Last{}, version);
     return to;
+  }
+  /// The same for an answer that is held whole.
+  template <class Reply>
+  void reply(const Reply& answer) const {
+    answer.encode(reply(), version);
   }
 };
 

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <optional>
 
 #include "daemon/mediator/operations.hpp"
 #include "daemon/wire/fd_stream.hpp"
@@ -33,16 +34,17 @@ class Connection {
     try {
       if (auto verified = services_.boundary.verify(session_.number(), socket_); !verified)
         throw ConnectionOver("the caller is not in this session's sandbox: " + verified.error());
-      version_ = wire::accept_handshake(reader_, writer_);
-      wire::write_log_message(writer_, wire::Last{});
-      writer_.flush();
+      shake_hands();
       source_.set_deadline(std::chrono::milliseconds::zero());
       while (!session_.condemned()) next_operation();
       session_.hold();  // by another connection: this one must not be the first to tell
     } catch (const Condemned& condemned) {
       condemn(condemned.what());
     } catch (const UpstreamLost& lost) {
-      condemn(lost.what());
+      // Where nothing is kept from the client it may hear of that too.
+      if (services_.profile == Profile::strict) return condemn(lost.what());
+      end_with(policy::Decision::deny, lost.what());
+      say_goodbye(lost.what());
     } catch (const ConnectionOver& over) {
       if (source_.closed_between() && !operation_) return;  // in good order
       end_with(policy::Decision::deny, over.what());
@@ -55,6 +57,17 @@ class Connection {
     end_with(policy::Decision::condemn, reason);
     // Closing is an answer too, so the sandbox's end comes first.
     if (!session_.condemn(reason)) session_.hold();
+  }
+
+  void shake_hands() {
+    if (services_.profile == Profile::observe) {
+      passage_.emplace(services_.config, socket_, reader_, writer_);
+      version_ = passage_->shake_hands();
+    } else {
+      version_ = wire::accept_handshake(reader_, writer_);
+      wire::write_log_message(writer_, wire::Last{}, version_);
+    }
+    writer_.flush();
   }
 
   void next_operation() {
@@ -73,31 +86,29 @@ class Connection {
     }
     const auto request = operation_->decode(reader_, version_);
     subject_ = request->subject(session_.layout());
-    wire::FramedSource body(reader_);
-    Call call{session_,
-              services_,
-              upstream_,
-              writer_,
-              version_,
-              socket_,
-              operation_->has_body ? &body : nullptr};
+    const auto body = wire::open_upload(operation_->body(version_), reader_, writer_, version_);
+    Call call{session_, services_, upstream_, writer_, version_, socket_, body.get()};
     auto verdict = request->decide(session_);
-    Handled handled;
-    if (verdict.decision == policy::Decision::condemn) throw Condemned(verdict.reason);
-    if (verdict.refused())
-      handled = refuse(verdict);
-    else
-      handled = request->handle(call);
-    // What is left of an upload has to be read before the connection can go on.
-    if (operation_->has_body) body.drain(services_.config.limits.nar_bytes);
-    if (!handled) {
-      if (handled.error().verdict) verdict = *handled.error().verdict;
-      wire::write_log_message(writer_, wire::Error{0, handled.error().message, {}});
-    }
+    const auto handled =
+        passage_ ? request->forward(call, *passage_) : decide_and_handle(*request, call, verdict);
     writer_.flush();
-    record(verdict.decision, verdict.rule, handled ? std::string() : handled.error().message,
+    record(verdict.decision, verdict.rule, handled ? verdict.reason : handled.error().message,
            handled.has_value());
     operation_ = nullptr;
+  }
+
+  /// Profile strict. The verdict may change by what an upload turned out to hold.
+  [[nodiscard]] Handled decide_and_handle(const Request& request, Call& call,
+                                          policy::Verdict& verdict) {
+    if (verdict.decision == policy::Decision::condemn) throw Condemned(verdict.reason);
+    auto handled = verdict.refused() ? refuse(verdict) : request.handle(call);
+    // What is left of an upload has to be read before the connection can go on.
+    if (call.body != nullptr) call.body->drain(services_.config.limits.nar_bytes);
+    if (!handled) {
+      if (handled.error().verdict) verdict = *handled.error().verdict;
+      wire::write_log_message(writer_, wire::Error{0, handled.error().message, {}}, version_);
+    }
+    return handled;
   }
 
   void record(policy::Decision decision, std::string_view rule, const std::string& reason,
@@ -124,8 +135,8 @@ class Connection {
   void say_goodbye(const std::string& reason) {
     if (version_ < wire::oldest) return;
     try {
-      wire::write_log_message(writer_,
-                              wire::Error{0, "airlock ended the connection: " + reason, {}});
+      wire::write_log_message(
+          writer_, wire::Error{0, "airlock ended the connection: " + reason, {}}, version_);
       writer_.flush();
     } catch (const ConnectionOver&) {
       return;  // it is gone
@@ -141,6 +152,7 @@ class Connection {
   wire::Reader reader_;
   wire::Writer writer_;
   UpstreamLine upstream_;
+  std::optional<Passage> passage_;  ///< profile observe only
   wire::Version version_{};
   const Operation* operation_ = nullptr;
   bool unknown_ = false;

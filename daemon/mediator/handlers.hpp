@@ -29,6 +29,7 @@ Handled query_valid_derivers(const wire::QueryValidDerivers& request, Call& call
 Handled query_missing(const wire::QueryMissing& request, Call& call);
 Handled query_realisation(const wire::QueryRealisation& request, Call& call);
 Handled set_options(const wire::SetOptions& request, Call& call);
+Handled export_path(const wire::ExportPath& request, Call& call);
 Handled nar_from_path(const wire::NarFromPath& request, Call& call);
 /// For what needs no doing: the reply is 1.
 template <class Request>
@@ -51,5 +52,6 @@ Handled add_multiple_to_store(const wire::AddMultipleToStore& request, Call& cal
 // building.cpp
 Handled build_paths(const wire::BuildPaths& request, Call& call);
 Handled build_paths_with_results(const wire::BuildPathsWithResults& request, Call& call);
+Handled build_derivation(const wire::BuildDerivation& request, Call& call);
 
 }  // namespace airlock::handlers

@@ -7,20 +7,19 @@
 #include <array>
 
 #include "daemon/mediator/handlers.hpp"
+#include "daemon/mediator/observed.hpp"
 #include "daemon/policy/rules.hpp"
 
 namespace airlock {
 
 namespace {
 
-using wire::Op;
-
 constexpr std::size_t longest_subject = 4096;
 
 // What an operation is about, by the shape of its arguments.
 template <class R>
 std::string describe(const R& request, const StoreLayout& layout) {
-  if constexpr (requires { request.path; }) {
+  if constexpr (requires { request.path.base(); }) {
     return layout.print(request.path);
   } else if constexpr (requires { request.targets; }) {
     std::string text;
@@ -40,6 +39,8 @@ std::string describe(const R& request, const StoreLayout& layout) {
     return request.name;
   } else if constexpr (requires { request.text; }) {
     return request.text;
+  } else if constexpr (requires { request.realisation; }) {
+    return request.realisation;
   } else {
     return {};
   }
@@ -67,102 +68,93 @@ class RequestOf final : public Request {
     return rule(arguments_, scene);
   }
   Handled handle(Call& call) const override { return handler(arguments_, call); }
+  Handled forward(Call& call, Passage& passage) const override {
+    const auto reply = passage.forward(arguments_, call.body);
+    if (!reply) return tl::unexpected(Failure{passage.refusal(), {}});
+    note_visible(arguments_, *reply, call.session);
+    return {};
+  }
 
  private:
   R arguments_;
 };
 
 template <class R, auto rule, auto handler>
-constexpr Operation row(Op op, std::string_view name, wire::Version since = wire::oldest,
-                        bool has_body = false) {
-  return {op, name, since, has_body, &RequestOf<R, rule, handler>::decode};
+constexpr Operation row(std::string_view name, wire::Version since = wire::oldest) {
+  return {R::number, name, since, &wire::body_of<R>, &RequestOf<R, rule, handler>::decode};
 }
 
 // Rows whose rule or handler is the same for every type of request.
 template <class R, auto handler>
-constexpr Operation question(Op op, std::string_view name) {
-  return row<R, &policy::session_answers<R>, handler>(op, name);
+constexpr Operation question(std::string_view name, wire::Version since = wire::oldest) {
+  return row<R, &policy::session_answers<R>, handler>(name, since);
 }
 template <class R, auto handler>
-constexpr Operation on_visible(Op op, std::string_view name) {
-  return row<R, &policy::path_visible<R>, handler>(op, name);
+constexpr Operation on_visible(std::string_view name, wire::Version since = wire::oldest) {
+  return row<R, &policy::path_visible<R>, handler>(name, since);
 }
 template <class R>
-constexpr Operation never(Op op, std::string_view name, wire::Version since = wire::oldest,
-                          bool has_body = false) {
-  return row<R, &policy::never<R>, &handlers::unreachable<R>>(op, name, since, has_body);
+constexpr Operation never(std::string_view name, wire::Version since = wire::oldest) {
+  return row<R, &policy::never<R>, &handlers::unreachable<R>>(name, since);
 }
 
-constexpr bool body = true;
+constexpr wire::Version v22{1, 22};
+constexpr wire::Version v27{1, 27};
+constexpr wire::Version v32{1, 32};
 constexpr wire::Version v34{1, 34};
 constexpr wire::Version v36{1, 36};
 
+using namespace handlers;
+
 constexpr std::array table{
-    question<wire::IsValidPath, &handlers::is_valid_path>(Op::is_valid_path, "IsValidPath"),
-    question<wire::HasSubstitutes, &handlers::has_substitutes>(Op::has_substitutes,
-                                                               "HasSubstitutes"),
-    on_visible<wire::QueryPathHash, &handlers::query_path_hash>(Op::query_path_hash,
-                                                                "QueryPathHash"),
-    on_visible<wire::QueryReferences, &handlers::query_references>(Op::query_references,
-                                                                   "QueryReferences"),
-    on_visible<wire::QueryReferrers, &handlers::query_referrers>(Op::query_referrers,
-                                                                 "QueryReferrers"),
-    row<wire::AddToStore, &policy::add, &handlers::add_to_store>(Op::add_to_store, "AddToStore",
-                                                                 v34, body),
-    row<wire::AddTextToStore, &policy::add_text, &handlers::add_text_to_store>(
-        Op::add_text_to_store, "AddTextToStore"),
-    row<wire::BuildPaths, &policy::build_targets<wire::BuildPaths>, &handlers::build_paths>(
-        Op::build_paths, "BuildPaths"),
-    on_visible<wire::EnsurePath, &handlers::acknowledge<wire::EnsurePath>>(Op::ensure_path,
-                                                                           "EnsurePath"),
-    question<wire::AddTempRoot, &handlers::acknowledge<wire::AddTempRoot>>(Op::add_temp_root,
-                                                                           "AddTempRoot"),
-    question<wire::AddIndirectRoot, &handlers::acknowledge<wire::AddIndirectRoot>>(
-        Op::add_indirect_root, "AddIndirectRoot"),
-    question<wire::SyncWithGC, &handlers::acknowledge<wire::SyncWithGC>>(Op::sync_with_gc,
-                                                                         "SyncWithGC"),
-    never<wire::FindRoots>(Op::find_roots, "FindRoots"),
-    on_visible<wire::QueryDeriver, &handlers::query_deriver>(Op::query_deriver, "QueryDeriver"),
-    question<wire::SetOptions, &handlers::set_options>(Op::set_options, "SetOptions"),
-    never<wire::CollectGarbage>(Op::collect_garbage, "CollectGarbage"),
-    question<wire::QuerySubstitutablePathInfo, &handlers::query_substitutable_path_info>(
-        Op::query_substitutable_path_info, "QuerySubstitutablePathInfo"),
-    on_visible<wire::QueryDerivationOutputs, &handlers::query_derivation_outputs>(
-        Op::query_derivation_outputs, "QueryDerivationOutputs"),
-    question<wire::QueryAllValidPaths, &handlers::query_all_valid_paths>(Op::query_all_valid_paths,
-                                                                         "QueryAllValidPaths"),
-    question<wire::QueryPathInfo, &handlers::query_path_info>(Op::query_path_info, "QueryPathInfo"),
-    on_visible<wire::QueryDerivationOutputNames, &handlers::query_derivation_output_names>(
-        Op::query_derivation_output_names, "QueryDerivationOutputNames"),
-    question<wire::QueryPathFromHashPart, &handlers::query_path_from_hash_part>(
-        Op::query_path_from_hash_part, "QueryPathFromHashPart"),
-    question<wire::QuerySubstitutablePathInfos, &handlers::query_substitutable_path_infos>(
-        Op::query_substitutable_path_infos, "QuerySubstitutablePathInfos"),
-    question<wire::QueryValidPaths, &handlers::query_valid_paths>(Op::query_valid_paths,
-                                                                  "QueryValidPaths"),
-    question<wire::QuerySubstitutablePaths, &handlers::query_substitutable_paths>(
-        Op::query_substitutable_paths, "QuerySubstitutablePaths"),
-    question<wire::QueryValidDerivers, &handlers::query_valid_derivers>(Op::query_valid_derivers,
-                                                                        "QueryValidDerivers"),
-    never<wire::OptimiseStore>(Op::optimise_store, "OptimiseStore"),
-    never<wire::VerifyStore>(Op::verify_store, "VerifyStore"),
-    never<wire::BuildDerivation>(Op::build_derivation, "BuildDerivation"),
-    never<wire::AddSignatures>(Op::add_signatures, "AddSignatures"),
-    on_visible<wire::NarFromPath, &handlers::nar_from_path>(Op::nar_from_path, "NarFromPath"),
-    row<wire::AddToStoreNar, &policy::add_nar, &handlers::add_to_store_nar>(
-        Op::add_to_store_nar, "AddToStoreNar", v34, body),
-    question<wire::QueryMissing, &handlers::query_missing>(Op::query_missing, "QueryMissing"),
-    on_visible<wire::QueryDerivationOutputMap, &handlers::query_derivation_output_map>(
-        Op::query_derivation_output_map, "QueryDerivationOutputMap"),
-    never<wire::RegisterDrvOutput>(Op::register_drv_output, "RegisterDrvOutput"),
-    question<wire::QueryRealisation, &handlers::query_realisation>(Op::query_realisation,
-                                                                   "QueryRealisation"),
-    row<wire::AddMultipleToStore, &policy::add_multiple, &handlers::add_multiple_to_store>(
-        Op::add_multiple_to_store, "AddMultipleToStore", v34, body),
-    never<wire::AddBuildLog>(Op::add_build_log, "AddBuildLog", v34, body),
+    question<wire::IsValidPath, &is_valid_path>("IsValidPath"),
+    question<wire::HasSubstitutes, &has_substitutes>("HasSubstitutes"),
+    on_visible<wire::QueryPathHash, &query_path_hash>("QueryPathHash"),
+    on_visible<wire::QueryReferences, &query_references>("QueryReferences"),
+    on_visible<wire::QueryReferrers, &query_referrers>("QueryReferrers"),
+    row<wire::AddToStore, &policy::add, &add_to_store>("AddToStore"),
+    row<wire::AddTextToStore, &policy::add_text, &add_text_to_store>("AddTextToStore"),
+    row<wire::BuildPaths, &policy::build_targets<wire::BuildPaths>, &build_paths>("BuildPaths"),
+    on_visible<wire::EnsurePath, &acknowledge<wire::EnsurePath>>("EnsurePath"),
+    question<wire::AddTempRoot, &acknowledge<wire::AddTempRoot>>("AddTempRoot"),
+    question<wire::AddIndirectRoot, &acknowledge<wire::AddIndirectRoot>>("AddIndirectRoot"),
+    question<wire::SyncWithGC, &acknowledge<wire::SyncWithGC>>("SyncWithGC"),
+    never<wire::FindRoots>("FindRoots"),
+    on_visible<wire::ExportPath, &export_path>("ExportPath"),
+    on_visible<wire::QueryDeriver, &query_deriver>("QueryDeriver"),
+    row<wire::SetOptions, &policy::set_options, &set_options>("SetOptions"),
+    never<wire::CollectGarbage>("CollectGarbage"),
+    question<wire::QuerySubstitutablePathInfo, &query_substitutable_path_info>(
+        "QuerySubstitutablePathInfo"),
+    on_visible<wire::QueryDerivationOutputs, &query_derivation_outputs>("QueryDerivationOutputs"),
+    question<wire::QueryAllValidPaths, &query_all_valid_paths>("QueryAllValidPaths"),
+    question<wire::QueryPathInfo, &query_path_info>("QueryPathInfo"),
+    row<wire::ImportPaths, &policy::import_paths, &unreachable<wire::ImportPaths>>("ImportPaths"),
+    on_visible<wire::QueryDerivationOutputNames, &query_derivation_output_names>(
+        "QueryDerivationOutputNames"),
+    question<wire::QueryPathFromHashPart, &query_path_from_hash_part>("QueryPathFromHashPart"),
+    question<wire::QuerySubstitutablePathInfos, &query_substitutable_path_infos>(
+        "QuerySubstitutablePathInfos"),
+    question<wire::QueryValidPaths, &query_valid_paths>("QueryValidPaths"),
+    question<wire::QuerySubstitutablePaths, &query_substitutable_paths>("QuerySubstitutablePaths"),
+    question<wire::QueryValidDerivers, &query_valid_derivers>("QueryValidDerivers"),
+    never<wire::OptimiseStore>("OptimiseStore"),
+    never<wire::VerifyStore>("VerifyStore"),
+    row<wire::BuildDerivation, &policy::build_derivation, &build_derivation>("BuildDerivation"),
+    never<wire::AddSignatures>("AddSignatures"),
+    on_visible<wire::NarFromPath, &nar_from_path>("NarFromPath"),
+    row<wire::AddToStoreNar, &policy::add_nar, &add_to_store_nar>("AddToStoreNar"),
+    question<wire::QueryMissing, &query_missing>("QueryMissing"),
+    on_visible<wire::QueryDerivationOutputMap, &query_derivation_output_map>(
+        "QueryDerivationOutputMap", v22),
+    never<wire::RegisterDrvOutput>("RegisterDrvOutput", v27),
+    question<wire::QueryRealisation, &query_realisation>("QueryRealisation", v27),
+    row<wire::AddMultipleToStore, &policy::add_multiple, &add_multiple_to_store>(
+        "AddMultipleToStore", v32),
+    never<wire::AddBuildLog>("AddBuildLog", v32),
     row<wire::BuildPathsWithResults, &policy::build_targets<wire::BuildPathsWithResults>,
-        &handlers::build_paths_with_results>(Op::build_paths_with_results, "BuildPathsWithResults"),
-    never<wire::AddPermRoot>(Op::add_perm_root, "AddPermRoot", v36),
+        &build_paths_with_results>("BuildPathsWithResults", v34),
+    never<wire::AddPermRoot>("AddPermRoot", v36),
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "daemon/mediator/call.hpp"
+#include "daemon/mediator/passage.hpp"
 #include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
 #include "daemon/wire/messages.hpp"
@@ -24,14 +25,16 @@ class Request {
   [[nodiscard]] virtual std::string subject(const StoreLayout& layout) const = 0;
   [[nodiscard]] virtual policy::Verdict decide(const policy::Scene& scene) const = 0;
   [[nodiscard]] virtual Handled handle(Call& call) const = 0;
+  /// Profile observe: has the daemon decide and do it, and notes what the session may see since.
+  [[nodiscard]] virtual Handled forward(Call& call, Passage& passage) const = 0;
 };
 
 /// One row of the table.
 struct Operation {
   wire::Op op;
-  std::string_view name;  ///< the protocol's
-  wire::Version since;    ///< the first version that has it
-  bool has_body;          ///< a framed upload follows the arguments
+  std::string_view name;              ///< the protocol's
+  wire::Version since;                ///< the first version that has it
+  wire::Body (*body)(wire::Version);  ///< how an upload follows the arguments
   std::unique_ptr<Request> (*decode)(wire::Reader& from, wire::Version version);
 };
 

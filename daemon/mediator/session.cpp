@@ -142,6 +142,23 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
   visible_.insert(closure.begin(), closure.end());
 }
 
+void Session::note(const std::set<StorePath>& paths) {
+  const auto closure = infos_.closure(
+      paths, [this](const StorePath& path) { return visible(path); }, [](const StorePath&) {});
+  const std::unique_lock visible_lock(visible_mutex_);
+  visible_.insert(closure.begin(), closure.end());
+}
+
+std::set<StorePath> Session::outputs_of(const wire::Target& target) const {
+  std::set<StorePath> outputs;
+  const auto built = derivation(target.path);
+  if (!built || !target.through.empty()) return outputs;
+  for (const auto& [name, output] : built->outputs)
+    if (output.path && (target.outputs.empty() || target.outputs.contains(name)))
+      outputs.insert(*output.path);
+  return outputs;
+}
+
 bool Session::condemn(const std::string& message) {
   const auto reason = one_plain_line(message);
   {

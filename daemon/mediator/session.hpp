@@ -20,6 +20,12 @@
 
 namespace airlock {
 
+/// Who decides what a client may do.
+enum class Profile {
+  strict,   ///< the rules of daemon/policy
+  observe,  ///< the real daemon; what the rules would have said is recorded
+};
+
 /// What sessions and connections are given to work with. All of it outlives them.
 struct Services {
   const Config& config;
@@ -27,6 +33,7 @@ struct Services {
   Boundary& boundary;
   Builds& builds;
   UpstreamFactory connect_upstream;
+  Profile profile = Profile::strict;
 };
 
 /// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.
@@ -74,6 +81,11 @@ class Session final : public policy::Scene {
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
   /// Throws Condemned when the host cannot.
   void grant(const std::set<StorePath>& paths, const std::string& how);
+  /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
+  /// is not valid is left out.
+  void note(const std::set<StorePath>& paths);
+  /// The output paths that a target asks for; none where the derivation cannot be read.
+  [[nodiscard]] std::set<StorePath> outputs_of(const wire::Target& target) const;
 
   /// Ends the sandbox, once; reason goes to the build log and to the ledger. False when airlock-fs
   /// could not do it: the builder lives, so what it waits for must not end either (see hold).

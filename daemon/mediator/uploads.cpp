@@ -20,7 +20,7 @@ NarLimits nar_limits(const Call& call) {
 }
 
 /// The bytes of an upload that is not an archive: all frames up to the last.
-void copy_raw(wire::FramedSource& body, Sink& sink, std::uint64_t most) {
+void copy_raw(wire::Upload& body, Sink& sink, std::uint64_t most) {
   std::array<char, 64 * 1024> buffer{};
   std::uint64_t total = 0;
   while (const auto n = body.read_some(buffer)) {
@@ -28,6 +28,22 @@ void copy_raw(wire::FramedSource& body, Sink& sink, std::uint64_t most) {
     if (total > most) throw ConnectionOver(fmt::format("an upload is larger than {} bytes", most));
     sink.write({buffer.data(), n});
   }
+}
+
+/// An upload small enough to be held, as it came; text is the content when it is one file. What is
+/// larger ends the connection.
+std::string read_whole(Call& call, bool archive, std::optional<std::string>& text) {
+  const auto most = call.services.config.limits.derivation_bytes;
+  StringSink whole;
+  if (archive || !call.body->is_framed()) {
+    auto limits = nar_limits(call);
+    limits.size = most;
+    copy_nar(*call.body, whole, limits, most, text);
+  } else {
+    copy_raw(*call.body, whole, most);
+    text = whole.text();
+  }
+  return whole.text();
 }
 
 /// Decides a derivation by its text; keeps its parsed form for when it has been granted.
@@ -153,35 +169,32 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
   const auto method = AddMethod::parse(request.method);
   const bool archive =
       method->method == IngestionMethod::recursive || method->method == IngestionMethod::git;
+  const bool is_derivation = request.name.ends_with(".drv");
   UploadBody body = [&](Sink& sink) {
     if (archive)
       copy_nar(*call.body, sink, nar_limits(call));
     else
       copy_raw(*call.body, sink, call.services.config.limits.nar_bytes);
   };
-  StringSink content;
+  std::string content;
   std::optional<Derivation> derivation;
-  if (request.name.ends_with(".drv")) {
+  // Before protocol 1.25 a flat file comes as an archive of it, and is wanted without that.
+  if (is_derivation || (!archive && !call.body->is_framed())) {
     std::optional<std::string> text;
-    const auto most = call.services.config.limits.derivation_bytes;
-    if (archive) {
-      auto limits = nar_limits(call);
-      limits.size = most;
-      copy_nar(*call.body, content, limits, most, text);
-    } else {
-      copy_raw(*call.body, content, most);
-      text = content.text();
+    content = read_whole(call, archive, text);
+    if (is_derivation) {
+      auto decided = decide_derivation(request.name, text, request.references, call);
+      if (!decided) return tl::unexpected(decided.error());
+      derivation = *std::move(decided);
+    } else if (!text) {
+      return tl::unexpected(Failure{"a flat file must be one regular file", {}});
     }
-    auto decided = decide_derivation(request.name, text, request.references, call);
-    if (!decided) return tl::unexpected(decided.error());
-    derivation = *std::move(decided);
-    body = [&](Sink& sink) { sink.write(content.text()); };
+    if (!archive) content = *std::move(text);
+    body = [&](Sink& sink) { sink.write(content); };
   }
-  const auto added = add(request, body, call, std::move(derivation));
+  auto added = add(request, body, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
-  auto& to = call.reply();
-  to.path(added->first);
-  wire::write_path_info(to, added->second);
+  call.reply(wire::AddedPath{std::move(added->first), std::move(added->second)});
   return {};
 }
 

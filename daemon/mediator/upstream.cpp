@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/mediator/old_daemon.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
 #include "fusefs/boundary/fd.hpp"
@@ -46,6 +47,7 @@ class LosingSink final : public Sink {
   void flush() override {
     guard([&] { inner_.flush(); });
   }
+  wire::FdSink& inner() { return inner_; }
 
  private:
   template <class Action>
@@ -59,29 +61,38 @@ class LosingSink final : public Sink {
   wire::FdSink inner_;
 };
 
-Fd connect_socket(const std::string& path) {
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    throw UpstreamLost(fmt::format("the path of nix-daemon's socket, {}, is too long", path));
-  path.copy(address.sun_path, path.size());
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw UpstreamLost(
-        fmt::format("cannot connect to nix-daemon at {}: {}", path, std::strerror(errno)));
-  return fd;
-}
+/// While a build goes on there is no deadline, but somebody must still wait for it.
+class Waiting {
+ public:
+  Waiting(wire::FdSource& source, int client, std::chrono::milliseconds deadline)
+      : source_(source), deadline_(deadline) {
+    source_.set_deadline(std::chrono::milliseconds::zero());
+    source_.watch_hangup_of(client);
+  }
+  ~Waiting() {
+    source_.watch_hangup_of(-1);
+    source_.set_deadline(deadline_);
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  wire::FdSource& source_;
+  std::chrono::milliseconds deadline_;
+};
 
 class DaemonConnection final : public Upstream {
  public:
   DaemonConnection(Fd fd, const Config& config)
       : fd_(std::move(fd)),
         stall_(config.limits.stall),
+        largest_wrapped_(config.limits.derivation_bytes),
         layout_(config.layout),
         source_(fd_.get(), stall_),
         sink_(fd_.get(), stall_),
         reader_(source_, layout_, {config.limits.string_bytes, config.limits.list_items}),
         writer_(sink_, layout_) {
+    sink_.inner().read_meanwhile(&source_.inner());
     version_ = guard([&] { return wire::offer_handshake(reader_, writer_).version; });
     if (auto ready = finish({}); !ready) throw UpstreamLost(ready.error().message);
   }
@@ -112,12 +123,13 @@ class DaemonConnection final : public Upstream {
 
   Result<std::pair<StorePath, wire::PathInfo>> add_to_store(const wire::AddToStore& request,
                                                             const UploadBody& body) override {
+    if (version_ < wire::since::content_addresses) return add_to_old_store(request, body);
     start(Op::add_to_store);
     request.encode(writer_, layout_, version_);
-    if (auto done = upload(body); !done) return tl::unexpected(done.error());
+    if (auto done = upload(wire::Body::framed, body); !done) return tl::unexpected(done.error());
     return guard([&] {
-      auto path = reader_.path();
-      return std::pair{std::move(path), wire::read_path_info(reader_)};
+      auto reply = wire::AddedPath::decode(reader_, version_);
+      return std::pair{std::move(reply.path), std::move(reply.info)};
     });
   }
 
@@ -125,41 +137,25 @@ class DaemonConnection final : public Upstream {
                                 const UploadBody& body) override {
     start(Op::add_to_store_nar);
     request.encode(writer_, layout_, version_);
-    return upload(body);
+    return upload(wire::body_of<wire::AddToStoreNar>(version_), body);
   }
 
   Result<std::set<StorePath>> query_will_build(const wire::Targets& targets) override {
     start(Op::query_missing);
-    wire::write_targets(writer_, layout_, targets);
+    wire::write_targets(writer_, layout_, targets, version_);
     if (auto done = finish({}); !done) return tl::unexpected(done.error());
-    return guard([&] {
-      auto will_build = reader_.paths();
-      (void)reader_.paths();  // will be substituted
-      (void)reader_.paths();  // unknown
-      (void)reader_.u64();    // download size
-      (void)reader_.u64();    // NAR size
-      return will_build;
-    });
+    return guard([&] { return wire::Missing::decode(reader_, version_).will_build; });
   }
 
-  Result<std::vector<wire::BuildResult>> build(const wire::Targets& targets, const LogRelay& log,
-                                               int client) override {
-    start(Op::build_paths_with_results);
-    wire::write_targets(writer_, layout_, targets);
-    writer_.u64(static_cast<std::uint64_t>(wire::BuildMode::normal));
+  Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets,
+                                                    const LogRelay& log, int client) override {
     // A build may be silent for hours; that its client hangs up is what ends the wait.
-    source_.inner().set_deadline(std::chrono::milliseconds::zero());
-    source_.inner().watch_hangup_of(client);
-    auto done = finish(log);
-    source_.inner().watch_hangup_of(-1);
-    source_.inner().set_deadline(stall_);
-    if (!done) return tl::unexpected(done.error());
-    return guard([&] {
-      std::vector<wire::BuildResult> results;
-      for (auto n = reader_.count(); n > 0; --n)
-        results.push_back(wire::read_build_result(reader_, version_));
-      return results;
-    });
+    const Waiting waiting(source_.inner(), client, stall_);
+    if (version_ < wire::since::build_results) return build_one_by_one(targets, log);
+    start(Op::build_paths_with_results);
+    wire::BuildPathsWithResults{targets}.encode(writer_, layout_, version_);
+    if (auto done = finish(log); !done) return tl::unexpected(done.error());
+    return guard([&] { return wire::BuildResults::decode(reader_, version_).results; });
   }
 
  private:
@@ -178,26 +174,86 @@ class DaemonConnection final : public Upstream {
 
   void start(Op op) { writer_.u64(static_cast<std::uint64_t>(op)); }
 
-  Result<void> upload(const UploadBody& body) {
-    wire::FramedSink frames(writer_);
-    body(frames);
-    frames.finish();
+  Result<void> upload(wire::Body kind, const UploadBody& body) {
+    if (kind == wire::Body::framed) {
+      wire::FramedSink frames(writer_);
+      body(frames);
+      frames.finish();
+    } else {
+      wire::RawSink raw(writer_);
+      body(raw);
+    }
     return finish({});
+  }
+
+  /// Before protocol 1.25 text has an operation of its own, everything else comes as a NAR, and
+  /// only the path comes back.
+  Result<std::pair<StorePath, wire::PathInfo>> add_to_old_store(const wire::AddToStore& request,
+                                                                const UploadBody& body) {
+    const bool text = request.method == "text:sha256";
+    if (!text && !request.references.empty())
+      return tl::unexpected(wire::Error{0, "this nix-daemon adds no sources with references", {}});
+    Result<void> done;
+    if (text || !request.method.starts_with("fixed:r:")) {
+      StringSink whole;
+      body(whole);
+      if (whole.text().size() > largest_wrapped_)
+        return tl::unexpected(wire::Error{0, "this nix-daemon takes no flat file so large", {}});
+      start(text ? Op::add_text_to_store : Op::add_to_store);
+      if (text)
+        wire::AddTextToStore{request.name, whole.text(), request.references}.encode(
+            writer_, layout_, version_);
+      else
+        request.encode(writer_, layout_, version_);
+      done = text ? finish({}) : upload(wire::Body::archive, [&](Sink& sink) {
+        write_file_nar(whole.text(), sink);
+      });
+    } else {
+      start(Op::add_to_store);
+      request.encode(writer_, layout_, version_);
+      done = upload(wire::Body::archive, body);
+    }
+    if (!done) return tl::unexpected(done.error());
+    auto path = guard([&] { return reader_.path(); });
+    auto info = query_path_info(path);
+    if (!info) return tl::unexpected(info.error());
+    if (!*info) return tl::unexpected(wire::Error{0, "what was added is not valid", {}});
+    return std::pair{std::move(path), **std::move(info)};
+  }
+
+  /// Before protocol 1.34 a build has no result but its error.
+  Result<std::vector<wire::KeyedBuildResult>> build_one_by_one(const wire::Targets& targets,
+                                                               const LogRelay& log) {
+    std::vector<wire::KeyedBuildResult> results;
+    for (const auto& target : targets) {
+      start(Op::build_paths);
+      wire::BuildPaths{{target}}.encode(writer_, layout_, version_);
+      wire::BuildResult result{wire::BuildStatus::built, {}};
+      if (auto done = finish(log); done)
+        guard([&] { return reader_.u64(); });
+      else
+        result = {status_of_old_failure(done.error(), version_), done.error().message};
+      results.push_back({target, std::move(result)});
+    }
+    return results;
   }
 
   Result<void> finish(const LogRelay& log) {
     writer_.flush();
     for (;;) {
-      auto message = guard([&] { return wire::read_log_message(reader_); });
+      auto message = guard([&] { return wire::read_log_message(reader_, version_); });
       if (std::holds_alternative<wire::Last>(message)) return {};
       if (auto* error = std::get_if<wire::Error>(&message))
         return tl::unexpected(std::move(*error));
+      if (std::holds_alternative<wire::ReadRequest>(message))
+        throw UpstreamLost("nix-daemon: it asks for an upload that it was not offered");
       if (log) log(message);
     }
   }
 
   Fd fd_;
   std::chrono::milliseconds stall_;
+  std::uint64_t largest_wrapped_;
   StoreLayout layout_;
   LosingSource source_;
   LosingSink sink_;
@@ -208,9 +264,22 @@ class DaemonConnection final : public Upstream {
 
 }  // namespace
 
-std::unique_ptr<Upstream> connect_upstream(const Config& config) {
+Fd connect_to_daemon(const Config& config) {
   const auto path = config.upstream.empty() ? config.layout.daemon_socket() : config.upstream;
-  return std::make_unique<DaemonConnection>(connect_socket(path), config);
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    throw UpstreamLost(fmt::format("the path of nix-daemon's socket, {}, is too long", path));
+  path.copy(address.sun_path, path.size());
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw UpstreamLost(
+        fmt::format("cannot connect to nix-daemon at {}: {}", path, std::strerror(errno)));
+  return fd;
+}
+
+std::unique_ptr<Upstream> connect_upstream(const Config& config) {
+  return std::make_unique<DaemonConnection>(connect_to_daemon(config), config);
 }
 
 }  // namespace airlock

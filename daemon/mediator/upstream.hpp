@@ -13,6 +13,7 @@
 #include "daemon/config/config.hpp"
 #include "daemon/wire/log.hpp"
 #include "daemon/wire/messages.hpp"
+#include "fusefs/boundary/fd.hpp"
 
 namespace airlock {
 
@@ -50,9 +51,12 @@ class Upstream {
   virtual Result<std::set<StorePath>> query_will_build(const wire::Targets& targets) = 0;
   /// One result a target, in mode normal. Waits as long as it takes; gives up with ConnectionOver
   /// when the peer of `client` hangs up.
-  virtual Result<std::vector<wire::BuildResult>> build(const wire::Targets& targets,
-                                                       const LogRelay& log, int client) = 0;
+  virtual Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets,
+                                                            const LogRelay& log, int client) = 0;
 };
+
+/// A connected socket of the daemon's. Throws UpstreamLost.
+[[nodiscard]] Fd connect_to_daemon(const Config& config);
 
 /// Connects to the daemon's socket. The descriptor's peer credentials are those of this process:
 /// airlockd's own, untrusted user.

@@ -22,6 +22,7 @@ BuildPlan plan_build(const wire::Targets& targets, const Scene& scene) {
   BuildPlan plan;
   std::vector<wire::Target> todo;
   for (const auto& target : targets) {
+    if (!target.through.empty()) continue;  // never built
     if (target.build)
       todo.push_back(target);
     else if (!scene.visible(target.path))

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "daemon/core/content_address.hpp"
 #include "daemon/policy/build_plan.hpp"
 
@@ -53,6 +55,35 @@ std::optional<Verdict> outputs_exist(const wire::Target& target, const Scene& sc
                   fmt::format("{} has no output '{}'", scene.layout().print(target.path), name),
                   "ask for one that it has");
   return std::nullopt;
+}
+
+/// A derivation as clients send it: of its inputs only the sources, and the outputs that it wants
+/// of each input derivation among them.
+bool is_resolved_form_of(const wire::BuildDerivation& sent, const Derivation& stored,
+                         const Scene& scene) {
+  auto sources = stored.input_sources;
+  for (const auto& [path, wanted] : stored.input_derivations) {
+    const auto input = scene.derivation(path);
+    for (const auto& name : wanted) {
+      if (!input || !input->outputs.contains(name) || !input->outputs.at(name).path) return false;
+      sources.insert(*input->outputs.at(name).path);
+    }
+  }
+  const auto same_output = [&](const wire::BuildDerivation::Output& output) {
+    const auto found = stored.outputs.find(output.name);
+    return found != stored.outputs.end() && found->second.path &&
+           scene.layout().print(*found->second.path) == output.path &&
+           found->second.hash_algorithm == output.hash_algorithm &&
+           found->second.hash == output.hash;
+  };
+  return sent.input_sources == sources && sent.platform == stored.platform &&
+         sent.builder == stored.builder && sent.arguments == stored.arguments &&
+         sent.outputs.size() == stored.outputs.size() &&
+         std::all_of(sent.outputs.begin(), sent.outputs.end(), same_output) &&
+         std::equal(sent.environment.begin(), sent.environment.end(), stored.environment.begin(),
+                    stored.environment.end(), [](const auto& a, const auto& b) {
+                      return a.first == b.first && a.second == b.second;
+                    });
 }
 
 }  // namespace
@@ -149,12 +180,44 @@ Verdict add_derivation(const Derivation& derivation, const std::set<StorePath>& 
   return {Decision::allow, "add", {}, {}};
 }
 
+Verdict import_paths(const wire::ImportPaths&, const Scene&) {
+  return deny("add-content-addressed",
+              "an import says nothing of content addresses, so nothing says that it is right",
+              "add the paths with `nix-store --add` or build them");
+}
+
+Verdict set_options(const wire::SetOptions& request, const Scene&) {
+  Verdict verdict{Decision::answer, "session-answers", {}, {}};
+  if (const auto names = restricted_settings(request); !names.empty()) {
+    verdict.rule = "restricted-settings";
+    verdict.reason = restricted_warning(names);
+  }
+  return verdict;
+}
+
+Verdict build_derivation(const wire::BuildDerivation& request, const Scene& scene) {
+  if (!scene.visible(request.path)) return hidden(scene.layout(), request.path);
+  const auto stored = scene.derivation(request.path);
+  if (!stored || !is_resolved_form_of(request, *stored, scene))
+    return deny("derivation-as-stored",
+                fmt::format("what was sent for {} is not what that file says",
+                            scene.layout().print(request.path)),
+                "add the derivation first and build it as it is");
+  return build({{request.path, true, {}}}, request.mode, scene);
+}
+
 Verdict build(const wire::Targets& targets, wire::BuildMode mode, const Scene& scene) {
   if (mode != wire::BuildMode::normal)
     return deny("build-mode", "a build may only build, not check or repair",
                 "leave out --check and --repair");
   for (const auto& target : targets)
     if (!scene.visible(target.path)) return hidden(scene.layout(), target.path);
+  for (const auto& target : targets)
+    if (!target.through.empty())
+      return deny("no-dynamic-derivations",
+                  fmt::format("{} is a derivation that another one makes",
+                              wire::print_target(scene.layout(), target)),
+                  "build derivations that are there before the build");
   const auto plan = plan_build(targets, scene);
   if (plan.unreadable)
     return deny("derivation-readable",

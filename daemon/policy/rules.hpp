@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/policy/scene.hpp"
+#include "daemon/policy/settings.hpp"
 #include "daemon/policy/verdict.hpp"
 #include "daemon/wire/messages.hpp"
 
@@ -40,8 +41,16 @@ Verdict never(const Request&, const Scene&) {
 [[nodiscard]] Verdict add_derivation(const Derivation& derivation,
                                      const std::set<StorePath>& references, const Scene& scene);
 
+/// An import names no content addresses, so nothing says that what it holds is right.
+[[nodiscard]] Verdict import_paths(const wire::ImportPaths& request, const Scene& scene);
+
+/// Settings: answered whatever they are; the verdict names those that are dropped and matter.
+[[nodiscard]] Verdict set_options(const wire::SetOptions& request, const Scene& scene);
+
 /// Building: mode normal, of visible derivations, none of which steps out of the sandbox.
 [[nodiscard]] Verdict build(const wire::Targets& targets, wire::BuildMode mode, const Scene& scene);
+/// A derivation sent whole: only as its visible .drv file has it, with its inputs resolved.
+[[nodiscard]] Verdict build_derivation(const wire::BuildDerivation& request, const Scene& scene);
 template <class Request>
 Verdict build_targets(const Request& request, const Scene& scene) {
   return build(request.targets, request.mode, scene);

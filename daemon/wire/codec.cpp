@@ -39,6 +39,12 @@ std::uint32_t Reader::u32(const char* what) {
   return static_cast<std::uint32_t>(value);
 }
 
+bool Reader::boolean() {
+  const auto value = u64();
+  if (value > 1) not_canonical();
+  return value != 0;
+}
+
 std::string Reader::string() {
   return string(caps_.string_bytes, "a string");
 }
@@ -93,7 +99,11 @@ std::optional<StorePath> Reader::optional_path() {
 
 StorePathSet Reader::paths() {
   StorePathSet paths;
-  for (auto n = count(); n > 0; --n) paths.insert(path());
+  for (auto n = count(); n > 0; --n) {
+    auto next = path();
+    if (!paths.empty() && next <= *paths.rbegin()) not_canonical();
+    paths.insert(std::move(next));
+  }
   return paths;
 }
 

@@ -26,8 +26,30 @@ struct Version {
   [[nodiscard]] std::string print() const;
 };
 
-inline constexpr Version oldest{1, 34};
+/// Nix 2.3 speaks 1.21. 1.20 is what airlock offers to a daemon whose uploads it would rather send
+/// without being asked for them piece by piece (1.21 and 1.22).
+inline constexpr Version oldest{1, 20};
 inline constexpr Version newest{1, 38};
+
+/// Where the shape of what is sent changes.
+namespace since {
+inline constexpr Version tunnelled_nar{1, 21};     ///< AddToStoreNar: READ messages ask for it
+inline constexpr Version substitutable_ca{1, 22};  ///< QuerySubstitutablePathInfos: a map
+inline constexpr Version framed_nar{1, 23};        ///< AddToStoreNar: framed
+inline constexpr Version content_addresses{1,
+                                           25};  ///< AddToStore: a method, framed; path info back
+inline constexpr Version structured_errors{1, 26};
+inline constexpr Version valid_paths_substitute{1, 27};
+inline constexpr Version built_outputs{1, 28};
+inline constexpr Version build_times{1, 29};
+inline constexpr Version derived_paths{1, 30};  ///< targets say whether a .drv is to be built
+inline constexpr Version realisation_json{1, 31};
+inline constexpr Version nix_version{1, 33};    ///< the handshake tells it
+inline constexpr Version build_results{1, 34};  ///< BuildPathsWithResults
+inline constexpr Version trust{1, 35};          ///< the handshake tells it
+inline constexpr Version cpu_times{1, 37};
+inline constexpr Version features{1, 38};
+}  // namespace since
 
 /// Nix's own daemon caps nothing; these are checked before a byte is allocated.
 struct Caps {
@@ -46,7 +68,7 @@ class Reader {
 
   std::uint64_t u64();
   std::uint32_t u32(const char* what);  ///< a u64 on the wire that must fit
-  bool boolean() { return u64() != 0; }
+  bool boolean();
   std::string string();
   /// A string of at most `most` bytes, where the field has a bound of its own.
   std::string string(std::uint64_t most, const char* what);
@@ -61,10 +83,16 @@ class Reader {
   [[nodiscard]] Source& source() { return source_; }
   [[nodiscard]] const StoreLayout& layout() const { return layout_; }
 
+  /// False once something was read that means the same as other bytes would: a set that is not in
+  /// order, a truth value over 1. What was read so is encoded in the one form that Nix writes.
+  [[nodiscard]] bool canonical() const { return canonical_; }
+  void not_canonical() { canonical_ = false; }
+
  private:
   Source& source_;
   const StoreLayout& layout_;
   Caps caps_;
+  bool canonical_ = true;
 };
 
 /// Encodes the protocol's primitives into a Sink. Not thread-safe.
@@ -81,10 +109,21 @@ class Writer {
   void paths(const StorePathSet& paths);
   void raw(std::string_view bytes) { sink_.write(bytes); }
   void flush() { sink_.flush(); }
+  [[nodiscard]] const StoreLayout& layout() const { return layout_; }
 
  private:
   Sink& sink_;
   const StoreLayout& layout_;
+};
+
+/// A writer's bytes as they are: for NARs outside of frames.
+class RawSink final : public Sink {
+ public:
+  explicit RawSink(Writer& writer) : writer_(writer) {}
+  void write(std::string_view bytes) override { writer_.raw(bytes); }
+
+ private:
+  Writer& writer_;
 };
 
 /// The framed stream of protocol 1.23 and later, read: (u64 length > 0, bytes)* 0. drain must be

@@ -13,6 +13,7 @@ namespace airlock::wire {
 namespace {
 
 constexpr std::size_t write_buffer = 32 * 1024;
+constexpr std::size_t most_ahead = 16 << 20;
 
 /// watched may be -1, which poll passes over.
 void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadline,
@@ -31,7 +32,25 @@ void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadl
 
 }  // namespace
 
+bool FdSource::take_ahead() {
+  std::array<char, 16 * 1024> piece{};
+  for (;;) {
+    const auto n = ::recv(fd_, piece.data(), piece.size(), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+    if (n <= 0) return false;  // the next read will find out why
+    ahead_.append(piece.data(), static_cast<std::size_t>(n));
+    if (ahead_.size() > most_ahead)
+      throw ConnectionOver("the peer sends without end while it is being sent to");
+  }
+}
+
 bool FdSource::fill() {
+  if (!ahead_.empty()) {
+    begin_ = 0;
+    end_ = ahead_.copy(buffer_.data(), buffer_.size());
+    ahead_.erase(0, end_);
+    return true;
+  }
   for (;;) {
     const auto n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (n > 0) {
@@ -85,7 +104,10 @@ void FdSink::send(std::string_view bytes) {
     const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0)
       bytes.remove_prefix(static_cast<std::size_t>(n));
-    else if (errno == EAGAIN)
+    else if (errno == EAGAIN && meanwhile_ != nullptr) {
+      wait_for(fd_, POLLOUT | POLLIN, -1, deadline_, "took");
+      if (!meanwhile_->take_ahead()) meanwhile_ = nullptr;
+    } else if (errno == EAGAIN)
       wait_for(fd_, POLLOUT, -1, deadline_, "took");
     else if (errno != EINTR)
       throw ConnectionOver(errno == EPIPE || errno == ECONNRESET

@@ -27,6 +27,11 @@ class FdSource final : public Source {
   void watch_hangup_of(int fd) { watched_ = fd; }
   /// The peer closed in good order: no byte of what was being read had come.
   [[nodiscard]] bool closed_between() const { return closed_between_; }
+  /// Whether read would find something without waiting for the peer.
+  [[nodiscard]] bool has_buffered() const { return begin_ < end_ || !ahead_.empty(); }
+  /// Takes what has come, without waiting, to be read later; false when nothing more will come. For
+  /// FdSink::read_meanwhile.
+  [[nodiscard]] bool take_ahead();
 
  private:
   bool fill();
@@ -36,6 +41,7 @@ class FdSource final : public Source {
   std::array<char, 32 * 1024> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::string ahead_;
   bool closed_between_ = false;
 };
 
@@ -46,10 +52,14 @@ class FdSink final : public Sink {
   FdSink(int fd, std::chrono::milliseconds deadline) : fd_(fd), deadline_(deadline) {}
   void write(std::string_view bytes) override;
   void flush() override;
+  /// While the peer takes nothing, what it sends is taken in: a peer that writes its log in the
+  /// middle of an upload and is not listened to would never take the rest. Null for none.
+  void read_meanwhile(FdSource* source) { meanwhile_ = source; }
 
  private:
   void send(std::string_view bytes);
   int fd_;
+  FdSource* meanwhile_ = nullptr;
   std::chrono::milliseconds deadline_;
   std::string buffer_;
 };

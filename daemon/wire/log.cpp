@@ -12,6 +12,8 @@ constexpr std::uint64_t code_error = 0x63787470;
 constexpr std::uint64_t code_start = 0x53545254;
 constexpr std::uint64_t code_stop = 0x53544f50;
 constexpr std::uint64_t code_result = 0x52534c54;
+constexpr std::uint64_t code_read = 0x64617461;
+constexpr std::uint64_t code_write = 0x64617416;
 
 std::vector<Field> read_fields(Reader& from) {
   std::vector<Field> fields;
@@ -38,11 +40,17 @@ void write_fields(Writer& to, const std::vector<Field>& fields) {
   }
 }
 
-Error read_error(Reader& from) {
+Error read_error(Reader& from, Version version) {
   Error error;
-  (void)from.string();  // "Error"
+  if (version < since::structured_errors) {
+    error.message = from.string();
+    error.status = from.u64();
+    return error;
+  }
+  if (from.string(64, "the kind of an error") != "Error")
+    throw ConnectionOver("an error is of a kind that no Nix sends");
   error.level = from.u64();
-  (void)from.string();  // a name that clients ignore
+  error.name = from.string(4096, "the name of an error");
   error.message = from.string();
   if (from.u64() != 0) throw ConnectionOver("an error carries a position, which no Nix sends");
   for (auto n = from.count(); n > 0; --n) {
@@ -54,6 +62,7 @@ Error read_error(Reader& from) {
 
 struct Encode {
   Writer& to;
+  Version version;
   void operator()(const LogLine& line) const {
     to.u64(code_next);
     to.string(line.text);
@@ -80,9 +89,14 @@ struct Encode {
   void operator()(const Last&) const { to.u64(code_last); }
   void operator()(const Error& error) const {
     to.u64(code_error);
+    if (version < since::structured_errors) {
+      to.string(error.message);
+      to.u64(error.status);
+      return;
+    }
     to.string("Error");
     to.u64(error.level);
-    to.string("Error");
+    to.string(error.name);
     to.string(error.message);
     to.u64(0);
     to.u64(error.traces.size());
@@ -91,11 +105,19 @@ struct Encode {
       to.string(trace);
     }
   }
+  void operator()(const ReadRequest& request) const {
+    to.u64(code_read);
+    to.u64(request.most);
+  }
+  void operator()(const WriteData& data) const {
+    to.u64(code_write);
+    to.string(data.bytes);
+  }
 };
 
 }  // namespace
 
-LogMessage read_log_message(Reader& from) {
+LogMessage read_log_message(Reader& from, Version version) {
   // Designated braces evaluate in order, which is the order of the wire.
   switch (const auto code = from.u64()) {
     case code_next:
@@ -110,14 +132,18 @@ LogMessage read_log_message(Reader& from) {
     case code_last:
       return Last{};
     case code_error:
-      return read_error(from);
+      return read_error(from, version);
+    case code_read:
+      return ReadRequest{from.u64()};
+    case code_write:
+      return WriteData{from.string()};
     default:
       throw ConnectionOver(fmt::format("unknown message {:#x} from nix-daemon", code));
   }
 }
 
-void write_log_message(Writer& to, const LogMessage& message) {
-  std::visit(Encode{to}, message);
+void write_log_message(Writer& to, const LogMessage& message, Version version) {
+  std::visit(Encode{to, version}, message);
 }
 
 }  // namespace airlock::wire

@@ -33,22 +33,33 @@ struct ActivityResult {
   std::vector<Field> fields;
 };
 struct Last {};
-/// Protocol 1.26 and later. Traces are folded into the message when it is decoded.
+/// The reply does not follow. Before protocol 1.26 only message and status travel.
 struct Error {
   std::uint64_t level = 0;
   std::string message;
   std::vector<std::string> traces;
+  std::uint64_t status =
+      1;  ///< what a command that fails for this exits with; not sent from 1.26 on
+  std::string name = "Error";  ///< from 1.26 on; clients ignore it
+};
+/// The server wants up to so many bytes of an upload; the client answers with a string.
+struct ReadRequest {
+  std::uint64_t most = 0;
+};
+/// A piece of what ExportPath exports.
+struct WriteData {
+  std::string bytes;
 };
 
-using LogMessage = std::variant<LogLine, StartActivity, StopActivity, ActivityResult, Last, Error>;
+using LogMessage = std::variant<LogLine, StartActivity, StopActivity, ActivityResult, Last, Error,
+                                ReadRequest, WriteData>;
 
 /// Activity and result types that airlock looks at.
 inline constexpr std::uint64_t activity_build = 105;
 inline constexpr std::uint64_t result_build_log_line = 101;
 
-/// Reads one message. READ and WRITE belong to operations that airlock never sends upstream and
-/// end the connection, as do unknown messages.
-[[nodiscard]] LogMessage read_log_message(Reader& from);
-void write_log_message(Writer& to, const LogMessage& message);
+/// Reads one message. Throws ConnectionOver, also at a message of an unknown kind.
+[[nodiscard]] LogMessage read_log_message(Reader& from, Version version);
+void write_log_message(Writer& to, const LogMessage& message, Version version);
 
 }  // namespace airlock::wire

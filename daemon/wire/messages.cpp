@@ -1,11 +1,16 @@
 #include "daemon/wire/messages.hpp"
 
+#include <fmt/format.h>
+
 namespace airlock::wire {
 
 namespace {
 
 constexpr std::uint64_t longest_name = 4096;
 constexpr std::uint64_t longest_method = 64;
+constexpr std::uint64_t longest_realisation = 1 << 20;
+/// What protocols before 1.25 mean when they do not say otherwise.
+constexpr const char* old_default = "fixed:r:sha256";
 
 // Members of a braced list are evaluated in order, which is the order of the wire.
 
@@ -25,16 +30,42 @@ void write_pairs(Writer& to, const std::vector<std::pair<std::string, std::strin
 
 }  // namespace
 
-AddToStore AddToStore::decode(Reader& from, Version) {
-  return {from.string(longest_name, "a name"), from.string(longest_method, "a method"),
-          from.paths(), from.boolean()};
+BuildMode read_build_mode(Reader& from) {
+  const auto mode = from.u64();
+  if (mode > 2) throw ConnectionOver(fmt::format("there is no build mode {}", mode));
+  return static_cast<BuildMode>(mode);
 }
 
-void AddToStore::encode(Writer& to, const StoreLayout&, Version) const {
+AddToStore AddToStore::decode(Reader& from, Version version) {
+  if (version >= since::content_addresses)
+    return {from.string(longest_name, "a name"), from.string(longest_method, "a method"),
+            from.paths(), from.boolean()};
+  AddToStore request{from.string(longest_name, "a name"), {}, {}, false};
+  const bool fixed = from.boolean();
+  const bool recursive = from.boolean();
+  const auto algorithm = from.string(longest_method, "a hash algorithm");
+  request.method = fixed ? "fixed:" + std::string(recursive ? "r:" : "") + algorithm : old_default;
+  if (!fixed && (!recursive || algorithm != "sha256")) from.not_canonical();
+  if (request.method == old_default && fixed) from.not_canonical();
+  return request;
+}
+
+void AddToStore::encode(Writer& to, const StoreLayout&, Version version) const {
   to.string(name);
-  to.string(method);
-  to.paths(references);
-  to.boolean(repair);
+  if (version >= since::content_addresses) {
+    to.string(method);
+    to.paths(references);
+    to.boolean(repair);
+    return;
+  }
+  constexpr std::string_view fixed = "fixed:";
+  std::string_view algorithm = method;
+  if (algorithm.starts_with(fixed)) algorithm.remove_prefix(fixed.size());
+  const bool recursive = algorithm.starts_with("r:");
+  if (recursive) algorithm.remove_prefix(2);
+  to.boolean(method != old_default);
+  to.boolean(recursive);
+  to.string(algorithm);
 }
 
 AddTextToStore AddTextToStore::decode(Reader& from, Version) {
@@ -71,7 +102,8 @@ void SetOptions::encode(Writer& to, const StoreLayout&, Version) const {
 
 CollectGarbage CollectGarbage::decode(Reader& from, Version) {
   CollectGarbage request{from.u64(), from.paths(), from.boolean(), from.u64()};
-  for (int i = 0; i < 3; ++i) (void)from.u64();  // obsolete
+  for (int i = 0; i < 3; ++i)  // obsolete
+    if (from.u64() != 0) from.not_canonical();
   return request;
 }
 
@@ -83,28 +115,44 @@ void CollectGarbage::encode(Writer& to, const StoreLayout&, Version) const {
   for (int i = 0; i < 3; ++i) to.u64(0);
 }
 
-QuerySubstitutablePathInfos QuerySubstitutablePathInfos::decode(Reader& from, Version) {
-  QuerySubstitutablePathInfos request;
-  for (auto n = from.count(); n > 0; --n)
-    request.paths.push_back({from.path(), from.string(1024, "a content address")});
+ExportPath ExportPath::decode(Reader& from, Version) {
+  ExportPath request{from.path()};
+  if (from.u64() != 0) from.not_canonical();  // whether to sign; obsolete
   return request;
 }
 
-void QuerySubstitutablePathInfos::encode(Writer& to, const StoreLayout&, Version) const {
+void ExportPath::encode(Writer& to, const StoreLayout&, Version) const {
+  to.path(path);
+  to.u64(0);
+}
+
+QuerySubstitutablePathInfos QuerySubstitutablePathInfos::decode(Reader& from, Version version) {
+  QuerySubstitutablePathInfos request;
+  const bool with_ca = version >= since::substitutable_ca;
+  for (auto n = from.count(); n > 0; --n) {
+    auto path = from.path();
+    request.paths.emplace_back(std::move(path),
+                               with_ca ? from.string(1024, "a content address") : std::string());
+  }
+  return request;
+}
+
+void QuerySubstitutablePathInfos::encode(Writer& to, const StoreLayout&, Version version) const {
   to.u64(paths.size());
   for (const auto& [path, content_address] : paths) {
     to.path(path);
-    to.string(content_address);
+    if (version >= since::substitutable_ca) to.string(content_address);
   }
 }
 
-QueryValidPaths QueryValidPaths::decode(Reader& from, Version) {
-  return {from.paths(), from.boolean()};
+QueryValidPaths QueryValidPaths::decode(Reader& from, Version version) {
+  auto paths = from.paths();
+  return {std::move(paths), version >= since::valid_paths_substitute && from.boolean()};
 }
 
-void QueryValidPaths::encode(Writer& to, const StoreLayout&, Version) const {
+void QueryValidPaths::encode(Writer& to, const StoreLayout&, Version version) const {
   to.paths(paths);
-  to.boolean(substitute);
+  if (version >= since::valid_paths_substitute) to.boolean(substitute);
 }
 
 VerifyStore VerifyStore::decode(Reader& from, Version) {
@@ -117,7 +165,7 @@ void VerifyStore::encode(Writer& to, const StoreLayout&, Version) const {
 }
 
 BuildDerivation BuildDerivation::decode(Reader& from, Version) {
-  BuildDerivation request{from.path(), {}, {}, {}, {}, {}, {}, 0};
+  BuildDerivation request{from.path(), {}, {}, {}, {}, {}, {}, {}};
   for (auto n = from.count(); n > 0; --n)
     request.outputs.push_back({from.string(), from.string(), from.string(), from.string()});
   request.input_sources = from.paths();
@@ -125,7 +173,7 @@ BuildDerivation BuildDerivation::decode(Reader& from, Version) {
   request.builder = from.string();
   request.arguments = from.strings();
   request.environment = read_pairs(from);
-  request.mode = from.u64();
+  request.mode = read_build_mode(from);
   return request;
 }
 
@@ -140,7 +188,7 @@ void BuildDerivation::encode(Writer& to, const StoreLayout&, Version) const {
   to.string(builder);
   to.strings(arguments);
   write_pairs(to, environment);
-  to.u64(mode);
+  to.u64(static_cast<std::uint64_t>(mode));
 }
 
 AddSignatures AddSignatures::decode(Reader& from, Version) {
@@ -170,6 +218,17 @@ AddMultipleToStore AddMultipleToStore::decode(Reader& from, Version) {
 void AddMultipleToStore::encode(Writer& to, const StoreLayout&, Version) const {
   to.boolean(repair);
   to.boolean(dont_check_signatures);
+}
+
+RegisterDrvOutput RegisterDrvOutput::decode(Reader& from, Version version) {
+  RegisterDrvOutput request{from.string(longest_realisation, "a realisation")};
+  if (version < since::realisation_json) request.path = from.string(longest_name, "a store path");
+  return request;
+}
+
+void RegisterDrvOutput::encode(Writer& to, const StoreLayout&, Version version) const {
+  to.string(realisation);
+  if (version < since::realisation_json) to.string(path);
 }
 
 AddBuildLog AddBuildLog::decode(Reader& from, Version) {

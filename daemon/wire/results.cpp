@@ -4,11 +4,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/core/quote.hpp"
+
 namespace airlock::wire {
 
 namespace {
 
-constexpr Version cpu_times{1, 37};
+constexpr std::uint64_t longest_target = 64 * 1024;
+constexpr std::uint64_t longest_realisation_id = 4096;
+constexpr std::uint64_t longest_realisation = 1 << 20;
 
 /// In a realisation an output path is a base name, in some versions a full path.
 StorePath realised_path(const StoreLayout& layout, const std::string& text) {
@@ -18,13 +22,51 @@ StorePath realised_path(const StoreLayout& layout, const std::string& text) {
   return *std::move(parsed);
 }
 
-BuiltOutput read_built_output(Reader& from) {
-  const auto id = from.string(4096, "the id of a realisation");
-  const auto text = from.string(1 << 20, "a realisation");
+std::string normalised_realisation(const std::string& id, const std::string& text,
+                                   const StoreLayout& layout) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object() || !json.contains("outPath") || !json["outPath"].is_string())
     throw ConnectionOver("a realisation is not the JSON that Nix writes");
-  return {id, realised_path(from.layout(), json["outPath"].get<std::string>())};
+  return nlohmann::json{
+      {"id", id},
+      {"outPath", realised_path(layout, json["outPath"].get<std::string>()).base()},
+      {"signatures", nlohmann::json::array()},
+      {"dependentRealisations", nlohmann::json::object()}}
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const auto end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+/// "*", or names in any order. Empty: all of them.
+std::set<std::string> read_outputs(Reader& from, std::string_view list, const std::string& text) {
+  std::set<std::string> outputs;
+  if (list == "*") return outputs;
+  for (const auto name : split(list, ',')) {
+    if (name.empty())
+      throw ConnectionOver(fmt::format("the build target {} names no output", quote(text)));
+    if (!outputs.empty() && name <= *outputs.rbegin()) from.not_canonical();
+    outputs.emplace(name);
+  }
+  return outputs;
+}
+
+std::optional<std::uint64_t> read_cpu_time(Reader& from) {
+  const auto tag = from.u64();
+  if (tag > 1) throw ConnectionOver("a CPU time has a tag that no Nix sends");
+  return tag == 0 ? std::nullopt : std::optional(from.u64());
+}
+
+void write_cpu_time(Writer& to, const std::optional<std::uint64_t>& time) {
+  to.u64(time ? 1 : 0);
+  if (time) to.u64(*time);
 }
 
 }  // namespace
@@ -53,45 +95,49 @@ void write_path_info(Writer& to, const PathInfo& info) {
   to.string(info.content_address);
 }
 
-Target read_target(Reader& from) {
-  const auto text = from.string(64 * 1024, "a build target");
-  const auto bang = text.find('!');
-  auto path = from.layout().parse(std::string_view(text).substr(0, bang));
+Target read_target(Reader& from, Version version) {
+  const auto text = from.string(longest_target, "a build target");
+  auto parts = split(text, '!');
+  auto path = from.layout().parse(parts.front());
   if (!path) throw ConnectionOver(path.error());
-  Target target{*std::move(path), bang != std::string::npos, {}};
-  if (!target.build) return target;
-  std::string_view rest = std::string_view(text).substr(bang + 1);
-  if (rest.find('!') != std::string_view::npos)
-    throw ConnectionOver(fmt::format(
-        "the build target {} is a dynamic derivation, which airlock does not take", text));
-  if (!target.path.is_derivation())
-    throw ConnectionOver(fmt::format("the build target {} is not a derivation", text));
-  if (rest == "*") return target;
-  while (!rest.empty()) {
-    const auto comma = rest.find(',');
-    target.outputs.emplace(rest.substr(0, comma));
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+  Target target{*std::move(path), parts.size() > 1, {}, {}};
+  if (!target.build) {
+    target.build = version < since::derived_paths && target.path.is_derivation();
+    return target;
   }
-  if (target.outputs.empty() || target.outputs.contains(""))
-    throw ConnectionOver(fmt::format("the build target {} names no output", text));
+  if (!target.path.is_derivation())
+    throw ConnectionOver(fmt::format("the build target {} is not a derivation", quote(text)));
+  target.outputs = read_outputs(from, parts.back(), text);
+  if (version < since::derived_paths && target.outputs.empty()) from.not_canonical();
+  for (std::size_t i = 1; i + 1 < parts.size(); ++i) {
+    if (parts[i].empty() || parts[i].find_first_of("*,") != std::string_view::npos)
+      throw ConnectionOver(fmt::format("the build target {} leads through no output", quote(text)));
+    target.through.emplace_back(parts[i]);
+  }
   return target;
 }
 
 std::string print_target(const StoreLayout& layout, const Target& target) {
   if (!target.build) return layout.print(target.path);
-  return layout.print(target.path) + "!" +
+  auto text = layout.print(target.path);
+  for (const auto& name : target.through) text += "!" + name;
+  return text + "!" +
          (target.outputs.empty() ? "*" : fmt::format("{}", fmt::join(target.outputs, ",")));
 }
 
-Targets read_targets(Reader& from) {
+Targets read_targets(Reader& from, Version version) {
   Targets targets;
-  for (auto n = from.count(); n > 0; --n) targets.push_back(read_target(from));
+  for (auto n = from.count(); n > 0; --n) targets.push_back(read_target(from, version));
   return targets;
 }
 
-void write_targets(Writer& to, const StoreLayout& layout, const Targets& targets) {
+void write_targets(Writer& to, const StoreLayout& layout, const Targets& targets, Version version) {
   to.u64(targets.size());
-  for (const auto& target : targets) to.string(print_target(layout, target));
+  for (const auto& target : targets) {
+    const bool bare = version < since::derived_paths && target.outputs.empty();
+    to.string(bare && target.through.empty() ? layout.print(target.path)
+                                             : print_target(layout, target));
+  }
 }
 
 bool BuildResult::succeeded() const {
@@ -100,38 +146,54 @@ bool BuildResult::succeeded() const {
 }
 
 BuildResult read_build_result(Reader& from, Version version) {
-  BuildResult result{read_target(from), BuildStatus::misc_failure, {}, {}};
-  const auto status = from.u64();
-  // A newer Nix may know more failures; all of them are failures.
-  result.status = status <= static_cast<std::uint64_t>(BuildStatus::no_substituters)
-                      ? static_cast<BuildStatus>(status)
-                      : BuildStatus::misc_failure;
+  BuildResult result;
+  result.status = static_cast<BuildStatus>(from.u64());
   result.error = from.string();
-  for (int i = 0; i < 4; ++i) (void)from.u64();  // times built, non-determinism, start, stop
-  if (version >= cpu_times)
-    for (int i = 0; i < 2; ++i)
-      if (from.u64() != 0) (void)from.u64();
-  for (auto n = from.count(); n > 0; --n) result.outputs.push_back(read_built_output(from));
+  if (version >= since::build_times) {
+    result.times_built = from.u64();
+    result.not_deterministic = from.boolean();
+    result.start_time = from.u64();
+    result.stop_time = from.u64();
+  }
+  if (version >= since::cpu_times) {
+    result.cpu_user = read_cpu_time(from);
+    result.cpu_system = read_cpu_time(from);
+  }
+  if (version < since::built_outputs) return result;
+  for (auto n = from.count(); n > 0; --n)
+    result.built_outputs.push_back({from.string(longest_realisation_id, "the id of a realisation"),
+                                    from.string(longest_realisation, "a realisation")});
   return result;
 }
 
-void write_build_result(Writer& to, const StoreLayout& layout, const BuildResult& result,
-                        Version version) {
-  to.string(print_target(layout, result.target));
-  to.u64(static_cast<std::uint64_t>(result.succeeded() ? BuildStatus::built : result.status));
+void write_build_result(Writer& to, const BuildResult& result, Version version) {
+  to.u64(static_cast<std::uint64_t>(result.status));
   to.string(result.error);
-  for (int i = 0; i < 4; ++i) to.u64(0);
-  if (version >= cpu_times)
-    for (int i = 0; i < 2; ++i) to.u64(0);
-  to.u64(result.outputs.size());
-  for (const auto& output : result.outputs) {
-    to.string(output.id);
-    to.string(nlohmann::json{{"id", output.id},
-                             {"outPath", output.path.base()},
-                             {"signatures", nlohmann::json::array()},
-                             {"dependentRealisations", nlohmann::json::object()}}
-                  .dump());
+  if (version >= since::build_times) {
+    to.u64(result.times_built);
+    to.boolean(result.not_deterministic);
+    to.u64(result.start_time);
+    to.u64(result.stop_time);
   }
+  if (version >= since::cpu_times) {
+    write_cpu_time(to, result.cpu_user);
+    write_cpu_time(to, result.cpu_system);
+  }
+  if (version < since::built_outputs) return;
+  to.u64(result.built_outputs.size());
+  for (const auto& [id, realisation] : result.built_outputs) {
+    to.string(id);
+    to.string(realisation);
+  }
+}
+
+BuildResult normalised(const BuildResult& result, const StoreLayout& layout) {
+  BuildResult normal;
+  normal.status = result.succeeded() ? BuildStatus::built : result.status;
+  normal.error = result.error;
+  for (const auto& [id, realisation] : result.built_outputs)
+    normal.built_outputs.emplace_back(id, normalised_realisation(id, realisation, layout));
+  return normal;
 }
 
 }  // namespace airlock::wire

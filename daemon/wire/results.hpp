@@ -2,7 +2,10 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "daemon/wire/codec.hpp"
 
@@ -23,18 +26,22 @@ struct PathInfo {
 [[nodiscard]] PathInfo read_path_info(Reader& from);
 void write_path_info(Writer& to, const PathInfo& info);
 
-/// What to build, or to have: "path", "drv!*", "drv!out,dev".
+/// What to build, or to have: "path", "drv!*", "drv!out,dev", and for a derivation that is itself
+/// an output, "drv!out!dev" and so on. Before protocol 1.30 a .drv without outputs means all of
+/// them, and the file itself cannot be named.
 struct Target {
   StorePath path;
   bool build = false;             ///< path is a derivation whose outputs are wanted
   std::set<std::string> outputs;  ///< empty with build: all of them
+  /// The outputs that lead from path to the derivation meant, when that is dynamic.
+  std::vector<std::string> through{};
   auto operator<=>(const Target&) const = default;
 };
 using Targets = std::vector<Target>;
-[[nodiscard]] Target read_target(Reader& from);
+[[nodiscard]] Target read_target(Reader& from, Version version);
 [[nodiscard]] std::string print_target(const StoreLayout& layout, const Target& target);
-[[nodiscard]] Targets read_targets(Reader& from);
-void write_targets(Writer& to, const StoreLayout& layout, const Targets& targets);
+[[nodiscard]] Targets read_targets(Reader& from, Version version);
+void write_targets(Writer& to, const StoreLayout& layout, const Targets& targets, Version version);
 
 enum class BuildStatus : std::uint64_t {
   built = 0,
@@ -52,25 +59,36 @@ enum class BuildStatus : std::uint64_t {
   not_deterministic = 12,
   resolves_to_already_valid = 13,
   no_substituters = 14,
-};
-
-struct BuiltOutput {
-  std::string id;  ///< "sha256:<hex>!<output>"
-  StorePath path;
-};
+};  // a newer Nix may send others, all of which are failures
 
 struct BuildResult {
-  Target target;
   BuildStatus status = BuildStatus::misc_failure;
   std::string error;
-  std::vector<BuiltOutput> outputs;
-  [[nodiscard]] bool succeeded() const;
-};
+  std::uint64_t times_built = 0;
+  bool not_deterministic = false;
+  std::uint64_t start_time = 0;  ///< Unix time
+  std::uint64_t stop_time = 0;
+  std::optional<std::uint64_t> cpu_user{};  ///< microseconds
+  std::optional<std::uint64_t> cpu_system{};
+  /// "sha256:<hex>!<output>", and the realisation as JSON
+  std::vector<std::pair<std::string, std::string>> built_outputs{};
 
-/// A keyed result. Times, signatures and counts are read and dropped: they never travel on.
+  [[nodiscard]] bool succeeded() const;
+  bool operator==(const BuildResult&) const = default;
+};
 [[nodiscard]] BuildResult read_build_result(Reader& from, Version version);
-/// Writes the normal form: times and counts zero, no signatures.
-void write_build_result(Writer& to, const StoreLayout& layout, const BuildResult& result,
-                        Version version);
+void write_build_result(Writer& to, const BuildResult& result, Version version);
+
+/// What of a result follows from the derivation alone: whether it succeeded or how it failed, and
+/// which outputs there are; times and counts are zero, there are no signatures. Throws
+/// ConnectionOver when an output's realisation is not what Nix writes.
+[[nodiscard]] BuildResult normalised(const BuildResult& result, const StoreLayout& layout);
+
+struct KeyedBuildResult {
+  Target target;
+  BuildResult result;
+  [[nodiscard]] bool succeeded() const { return result.succeeded(); }
+  bool operator==(const KeyedBuildResult&) const = default;
+};
 
 }  // namespace airlock::wire

@@ -34,7 +34,7 @@ class Client {
         writer(sink_, layout) {}
 
   void handshake() {
-    (void)wire::offer_handshake(reader, writer);
+    version_ = wire::offer_handshake(reader, writer).version;
     finish();
   }
   void start(wire::Op op) { writer.u64(static_cast<std::uint64_t>(op)); }
@@ -43,7 +43,7 @@ class Client {
   void finish() {
     writer.flush();
     for (;;) {
-      const auto message = wire::read_log_message(reader);
+      const auto message = wire::read_log_message(reader, version_);
       if (std::holds_alternative<wire::Last>(message)) return;
       if (const auto* error = std::get_if<wire::Error>(&message)) {
         std::cout << "error: " << error->message << std::endl;
@@ -78,6 +78,7 @@ class Client {
   Fd fd_;
   wire::FdSource source_;
   wire::FdSink sink_;
+  wire::Version version_ = wire::newest;
 
  public:
   wire::Reader reader;
@@ -143,7 +144,7 @@ void build(Client& client, const std::vector<std::string>& arguments) {
   client.handshake();
   client.start(wire::Op::build_paths);
   wire::write_targets(client.writer, client.layout,
-                      {{parse(client.layout, arguments.at(0)), true, {}}});
+                      {{parse(client.layout, arguments.at(0)), true, {}}}, wire::newest);
   client.writer.u64(0);
   client.finish();
   std::cout << "built" << std::endl;

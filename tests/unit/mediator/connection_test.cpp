@@ -44,14 +44,14 @@ class Conversation {
   wire::Reader& from() { return *reader_; }
   wire::Writer& to() { return *writer_; }
   void handshake() {
-    (void)wire::offer_handshake(from(), to());
+    version_ = wire::offer_handshake(from(), to()).version;
     REQUIRE_FALSE(finish().has_value());
   }
   /// The error, if it ended in one.
   std::optional<std::string> finish() {
     to().flush();
     for (;;) {
-      const auto message = wire::read_log_message(from());
+      const auto message = wire::read_log_message(from(), version_);
       if (std::holds_alternative<wire::Last>(message)) return std::nullopt;
       if (const auto* error = std::get_if<wire::Error>(&message)) return error->message;
     }
@@ -74,6 +74,7 @@ class Conversation {
 
  private:
   World& world_;
+  wire::Version version_ = wire::newest;
   Fd client_;
   Fd server_;
   std::thread thread_;

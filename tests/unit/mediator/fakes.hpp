@@ -127,15 +127,14 @@ class FakeUpstream final : public Upstream {
   Result<std::set<StorePath>> query_will_build(const wire::Targets&) override {
     return state_.will_build;
   }
-  Result<std::vector<wire::BuildResult>> build(const wire::Targets& targets, const LogRelay&,
-                                               int) override {
-    std::vector<wire::BuildResult> results;
+  Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets, const LogRelay&,
+                                                    int) override {
+    std::vector<wire::KeyedBuildResult> results;
     for (const auto& target : targets) {
       state_.trace.add("build " + target.path.base());
       const auto known = state_.statuses.find(target.path);
       const auto status = known != state_.statuses.end() ? known->second : state_.status;
-      results.push_back(
-          {target, status, status == wire::BuildStatus::built ? "" : "it failed", {}});
+      results.push_back({target, {status, status == wire::BuildStatus::built ? "" : "it failed"}});
       const auto name = std::string(target.path.name());
       if (results.back().succeeded())
         state_.infos[policy::fake_path(name.substr(0, name.size() - 4))] = {};
