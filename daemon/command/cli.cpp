@@ -47,6 +47,26 @@ constexpr const char* ledger_help =
     "Shows the sessions, each below the one that asked for it, and their operations: what was\n"
     "asked, about what, what was decided by which rule, and how long it took.\n";
 
+constexpr const char* proxy_help =
+    "Serves the Nix protocol at a socket of its own and asks the daemon behind --upstream, without "
+    "a\n"
+    "sandbox, without FUSE, without root. In strict only the closure of the roots exists, and what "
+    "is\n"
+    "added and built through the socket; in observe everything that the daemon allows is passed "
+    "on,\n"
+    "and what strict would have said is recorded. Whoever can open the socket acts as the user "
+    "who\n"
+    "runs this. NIX_STORE_DIR and NIX_STATE_DIR say where that daemon's store lies. Ends well on "
+    "TERM;\n"
+    "with exit code 1 when, in strict, something happened that a build must not learn of.\n";
+
+/// "660": three or four octal digits.
+std::string check_mode(const std::string& text) {
+  const bool octal = text.size() >= 3 && text.size() <= 4 &&
+                     text.find_first_not_of("01234567") == std::string::npos;
+  return octal ? std::string() : "a mode in octal digits is wanted, such as 660";
+}
+
 }  // namespace
 
 tl::expected<Invocation, int> parse_command_line(int argc, char** argv) {
@@ -54,6 +74,7 @@ tl::expected<Invocation, int> parse_command_line(int argc, char** argv) {
   PreBuildHook pre_build;
   SettleDebts settle;
   ShowLedger ledger;
+  Proxy proxy;
   long wait = 0;
 
   CLI::App app(description, "airlock");
@@ -89,6 +110,29 @@ tl::expected<Invocation, int> parse_command_line(int argc, char** argv) {
   showing->add_option("--session", ledger.session, "only this session, by its number");
   showing->add_option("--derivation", ledger.derivation, "only sessions of this .drv");
   showing->callback([&] { invocation.action = ledger; });
+
+  CLI::App* serving = app.add_subcommand("proxy", "a mediator on a plain socket");
+  serving->footer(proxy_help);
+  serving->add_option("--listen", proxy.listen, "the socket to make")->required();
+  serving->add_option("--upstream", proxy.upstream,
+                      "the daemon's socket (default: the configured)");
+  std::string profile = "strict";
+  serving->add_option("--profile", profile, "strict or observe")
+      ->check(CLI::IsMember({"strict", "observe"}))
+      ->capture_default_str();
+  serving->add_option("--root", proxy.roots, "store paths whose closure is visible at first");
+  std::string mode = "600";
+  serving->add_option("--mode", mode, "who may connect, as a mode of the socket")
+      ->check(check_mode)
+      ->capture_default_str();
+  serving->add_option("--record", proxy.record,
+                      "append every operation to this file, - for stdout");
+  serving->add_flag("--verbose", proxy.verbose, "say why connections ended");
+  serving->callback([&] {
+    proxy.observe = profile == "observe";
+    proxy.mode = static_cast<mode_t>(std::stoul(mode, nullptr, 8));
+    invocation.action = proxy;
+  });
 
   try {
     app.parse(argc, argv);

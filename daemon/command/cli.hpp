@@ -1,10 +1,13 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <variant>
+#include <vector>
 
 #include "daemon/config/config.hpp"
 #include "daemon/ledger/ledger.hpp"
@@ -26,7 +29,16 @@ struct ShowLedger {
   std::optional<LedgerSession> session;
   std::string derivation;  ///< base name or full path; empty for all
 };
-using Action = std::variant<PreBuildHook, PostBuildHook, SettleDebts, Status, ShowLedger>;
+struct Proxy {
+  std::string listen;
+  std::string upstream;  ///< empty: the configured one
+  bool observe = false;  ///< else strict
+  mode_t mode = 0600;
+  std::vector<std::string> roots;
+  std::string record;
+  bool verbose = false;
+};
+using Action = std::variant<PreBuildHook, PostBuildHook, SettleDebts, Status, ShowLedger, Proxy>;
 
 struct Invocation {
   std::string config_file = Config::default_file;

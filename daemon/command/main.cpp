@@ -6,6 +6,7 @@
 #include "daemon/command/cli.hpp"
 #include "daemon/command/post_build.hpp"
 #include "daemon/command/pre_build.hpp"
+#include "daemon/command/proxy.hpp"
 #include "daemon/command/show_ledger.hpp"
 #include "daemon/command/status.hpp"
 #include "daemon/command/text.hpp"
@@ -45,6 +46,7 @@ class Runner {
     return as_root("status", [&] { return show_status(config_, status.wait); });
   }
   int operator()(const ShowLedger& ledger) const { return show_ledger(config_, ledger); }
+  int operator()(const Proxy& wanted) const { return proxy(config_, wanted); }
 
  private:
   [[nodiscard]] static int as_root(const std::string& what, const std::function<int()>& work) {

@@ -115,6 +115,8 @@ std::string ControlChannel::run(const std::function<void(boundary::Received)>& h
       handler(*std::move(received));
     }
   }
+  // Whatever ended it: airlock-fs takes no other airlockd while it believes in this one.
+  close();
   const std::lock_guard lock(mutex_);
   closed_ = true;
   answered_.notify_all();

@@ -19,6 +19,8 @@ class UpstreamLine {
   explicit UpstreamLine(const UpstreamFactory& connect) : connect_(connect) {}
   [[nodiscard]] Upstream& get();
   void set_options(const wire::SetOptions& options);
+  /// For when it was left in the middle of something: the next use makes another.
+  void drop() { upstream_.reset(); }
 
  private:
   const UpstreamFactory& connect_;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -69,6 +70,14 @@ class Stopper {
   Link* current_ = nullptr;
 };
 
+/// Two descriptors a connection: the usual limit would end at a few hundred.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void serve(const airlock::Config& config, airlock::Ledger& ledger, Stopper& stopper) {
   // When airlock-fs is lost its sandboxes live on, and must not learn of it: the link is kept, and
   // with it every client's wait, until the next airlock-fs is there. That one has ended them.
@@ -119,6 +128,7 @@ int main(int argc, char** argv) {
     spdlog::error("{}", dropped.error());
     return exit_config;
   }
+  raise_descriptor_limit();
   Stopper stopper;
   const auto ledger = airlock::open_ledger(config->ledger);
   if (!ledger) {

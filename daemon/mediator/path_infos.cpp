@@ -6,7 +6,7 @@ namespace airlock {
 
 std::optional<wire::PathInfo> PathInfos::query(const StorePath& path) {
   const std::lock_guard lock(mutex_);
-  if (!database_)
+  if (!database_ && use_database_)
     if (auto opened = NixDatabase::open(layout_)) database_ = *std::move(opened);
   if (database_)
     if (auto info = database_->path_info(path)) return *std::move(info);

@@ -15,8 +15,9 @@ namespace airlock {
 /// trouble. Uncensored, so never for an answer to a sandbox as it is. Thread-safe.
 class PathInfos {
  public:
-  PathInfos(const StoreLayout& layout, const UpstreamFactory& connect)
-      : layout_(layout), connect_(connect) {}
+  /// use_database false: upstream is asked for everything.
+  PathInfos(const StoreLayout& layout, const UpstreamFactory& connect, bool use_database = true)
+      : layout_(layout), connect_(connect), use_database_(use_database) {}
 
   /// Without a value the path is not valid. Throws UpstreamLost.
   [[nodiscard]] std::optional<wire::PathInfo> query(const StorePath& path);
@@ -32,6 +33,7 @@ class PathInfos {
  private:
   const StoreLayout& layout_;
   const UpstreamFactory& connect_;
+  bool use_database_;
   std::mutex mutex_;
   std::unique_ptr<NixDatabase> database_;
   std::unique_ptr<Upstream> upstream_;

@@ -60,7 +60,7 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),
-      infos_(services.config.layout, services.connect_upstream) {}
+      infos_(services.config.layout, services.connect_upstream, services.use_database) {}
 
 bool Session::visible(const StorePath& path) const {
   const std::shared_lock lock(visible_mutex_);
@@ -83,6 +83,10 @@ bool Session::is_own_output(const StorePath& path) const {
   for (const auto& [name, output] : derivation_.outputs)
     if (output.path == path) return true;
   return false;
+}
+
+bool Session::has_content_addressed_output() const {
+  return !derivation_.outputs.empty() && derivation_.kind() == DerivationKind::fixed_output;
 }
 
 std::shared_ptr<const Derivation> Session::derivation(const StorePath& path) const {
@@ -134,7 +138,8 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
   for (const auto& path : closure) {
     if (auto held = roots_connection().add_temp_root(path); !held)
       throw Condemned(held.error().message);
-    if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
+    if (services_.keeps_debts)
+      if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
     if (auto done = services_.boundary.grant(number_, path); !done) throw Condemned(done.error());
     services_.ledger.record_grant(ledger_id_, path, how);
   }

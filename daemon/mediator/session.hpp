@@ -34,6 +34,8 @@ struct Services {
   Builds& builds;
   UpstreamFactory connect_upstream;
   Profile profile = Profile::strict;
+  bool keeps_debts = true;   ///< grants are held by roots on disk, for outputs to be settled
+  bool use_database = true;  ///< Nix's own database is that of upstream
 };
 
 /// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.
@@ -64,6 +66,9 @@ class Session final : public policy::Scene {
     return services_.config.fixed_output;
   }
   [[nodiscard]] bool is_own_output(const StorePath& path) const override;
+
+  /// Its derivation is a fixed-output one, so that content can turn out to be its output.
+  [[nodiscard]] bool has_content_addressed_output() const;
 
   [[nodiscard]] std::set<StorePath> visible_paths() const;
   [[nodiscard]] std::optional<StorePath> visible_path_with_hash(std::string_view hash_part) const;

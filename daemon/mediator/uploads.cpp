@@ -70,16 +70,6 @@ tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
   throw Condemned(fmt::format("nix-daemon did not add a path: {}", error.message));
 }
 
-tl::expected<std::pair<StorePath, wire::PathInfo>, Failure> add(
-    const wire::AddToStore& request, const UploadBody& body, Call& call,
-    std::optional<Derivation> derivation) {
-  auto added = call.upstream.get().add_to_store(request, body);
-  if (!added) refused_by_host(added.error());
-  if (derivation) call.session.remember(added->first, *std::move(derivation));
-  call.session.grant({added->first}, "added");
-  return std::pair{added->first, call.session.path_info(added->first)};
-}
-
 /// Hashes what passes on its way.
 class HashingSink final : public Sink {
  public:
@@ -94,6 +84,47 @@ class HashingSink final : public Sink {
   Sink& next_;
   Sha256 hash_;
 };
+
+/// Nix holds the lock of the path that a build makes until the build is over, so to add it from
+/// inside would wait for itself. Only the output of a fixed-output derivation can be met by
+/// content.
+class OwnOutput : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The body, which throws OwnOutput at its end, before upstream knows that it is one, when what
+/// passed makes an output of the session's own.
+UploadBody not_own_output(const wire::AddToStore& request, const UploadBody& body,
+                          const Session& session) {
+  const auto method = AddMethod::parse(request.method);
+  if (!session.has_content_addressed_output() || !method ||
+      method->algorithm != HashAlgorithm::sha256 || method->method == IngestionMethod::git)
+    return body;
+  return [&request, &body, &session, method = method->method](Sink& sink) {
+    HashingSink hashing(sink);
+    body(hashing);
+    const auto path = path_of(session.layout(), request.name, {method, hashing.finish()},
+                              {request.references, false});
+    if (path && session.is_own_output(*path)) throw OwnOutput(session.layout().print(*path));
+  };
+}
+
+tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, const UploadBody& body,
+                                           Call& call, std::optional<Derivation> derivation) {
+  try {
+    const auto added = call.upstream.get().add_to_store(
+        request, not_own_output(request, body, call.session));
+    if (!added) refused_by_host(added.error());
+    const auto& path = added->first;
+    if (derivation) call.session.remember(path, *std::move(derivation));
+    call.session.grant({path}, "added");
+    return wire::AddedPath{path, call.session.path_info(path)};
+  } catch (const OwnOutput& own) {
+    call.upstream.drop();  // in the middle of an upload
+    return refuse(policy::own_output(own.what()));
+  }
+}
 
 tl::unexpected<Failure> content_differs(const StoreLayout& layout, const StorePath& path) {
   return refuse(
@@ -116,6 +147,8 @@ bool is_nar_hash(const std::string& text, const Hash& hash) {
 Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call) {
   const auto& layout = call.session.layout();
   const auto address = ContentAddress::parse(request.info.content_address);
+  if (call.session.is_own_output(request.path))
+    return refuse(policy::own_output(layout.print(request.path)));
   auto passed = request;
   passed.repair = false;
   passed.dont_check_signatures = false;
@@ -192,9 +225,9 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
     if (!archive) content = *std::move(text);
     body = [&](Sink& sink) { sink.write(content); };
   }
-  auto added = add(request, body, call, std::move(derivation));
+  const auto added = add(request, body, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
-  call.reply(wire::AddedPath{std::move(added->first), std::move(added->second)});
+  call.reply(*added);
   return {};
 }
 
@@ -209,7 +242,7 @@ Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
       {request.name, "text:sha256", request.references, false},
       [&](Sink& sink) { sink.write(request.text); }, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
-  call.reply().path(added->first);
+  call.reply(wire::PathReply{added->path});
   return {};
 }
 

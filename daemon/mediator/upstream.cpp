@@ -1,15 +1,11 @@
 #include "daemon/mediator/upstream.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include <cerrno>
-#include <cstring>
 
 #include "daemon/mediator/old_daemon.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
+#include "daemon/wire/unix_socket.hpp"
 #include "fusefs/boundary/fd.hpp"
 
 namespace airlock {
@@ -265,17 +261,10 @@ class DaemonConnection final : public Upstream {
 }  // namespace
 
 Fd connect_to_daemon(const Config& config) {
-  const auto path = config.upstream.empty() ? config.layout.daemon_socket() : config.upstream;
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    throw UpstreamLost(fmt::format("the path of nix-daemon's socket, {}, is too long", path));
-  path.copy(address.sun_path, path.size());
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    throw UpstreamLost(
-        fmt::format("cannot connect to nix-daemon at {}: {}", path, std::strerror(errno)));
-  return fd;
+  auto socket =
+      wire::connect_unix(config.upstream.empty() ? config.layout.daemon_socket() : config.upstream);
+  if (!socket) throw UpstreamLost("nix-daemon: " + socket.error());
+  return *std::move(socket);
 }
 
 std::unique_ptr<Upstream> connect_upstream(const Config& config) {

@@ -163,6 +163,14 @@ Verdict add_nar(const wire::AddToStoreNar& request, const Scene& scene) {
   return {Decision::allow, "add", {}, {}};
 }
 
+Verdict own_output(const std::string& path) {
+  return deny("no-cycle",
+              fmt::format("{} is the output of the very build that adds it, which would wait for "
+                          "itself",
+                          path),
+              "write it to $out");
+}
+
 Verdict add_derivation(const Derivation& derivation, const std::set<StorePath>& references,
                        const Scene& scene) {
   const auto inputs = derivation.references();

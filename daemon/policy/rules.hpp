@@ -37,6 +37,8 @@ Verdict never(const Request&, const Scene&) {
 [[nodiscard]] Verdict add_text(const wire::AddTextToStore& request, const Scene& scene);
 [[nodiscard]] Verdict add_multiple(const wire::AddMultipleToStore& request, const Scene& scene);
 [[nodiscard]] Verdict add_nar(const wire::AddToStoreNar& request, const Scene& scene);
+/// For an upload that turns out to be what the session's own derivation makes.
+[[nodiscard]] Verdict own_output(const std::string& path);
 /// A derivation names its inputs in its text: those must be visible and be among its references.
 [[nodiscard]] Verdict add_derivation(const Derivation& derivation,
                                      const std::set<StorePath>& references, const Scene& scene);

@@ -62,6 +62,20 @@ refuses "a build that would learn of the network" build probes
 lacks "the log" another-answer "$output"
 contains "the log" "fixed-output derivation" "$output"
 
+step "a fixed-output build that adds its own output is told so at once"
+echo hello >own
+outer own-output "outputHashMode = \"flat\"; outputHashAlgo = \"sha256\"; own = ./own;
+  outputHash = \"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03\";" <<'SCRIPT'
+cp $own own-output
+if said=$(nix-store --add-fixed sha256 own-output 2>&1); then die "it was added: $said"; fi
+echo "refused: $said" >&2
+echo other >other
+nix-store --add-fixed sha256 other >/dev/null
+echo hello >$out
+SCRIPT
+equal "the fixed output" hello "$(cat "$(build own-output)")"
+contains "the refusal" no-cycle "$(cat own-output.log)"
+
 step "sessions within sessions: a condemned build ends those that wait for it"
 outer above "fixed = $PWD/fixed.nix;" <<'SCRIPT'
 probe=". /nix/var/airlock/env; nix-build \$dependency --no-out-link --argstr shell \$shell --argstr hash \$(echo y | sha256sum | cut -d' ' -f1) --argstr script 'exit 1' || true; echo learnt >\$out"
