@@ -11,6 +11,9 @@ system_root() {
     debian13) debian_root 13 trixie ;;
     */*)
       [ -d "$1" ] || die "$1 is not a folder"
+      if [ ! -r "$1/etc/passwd" ] || [ ! -x "$1/bin/sh" ]; then
+        die "$1 is not the root folder of a system: it has no /bin/sh or no user database"
+      fi
       (cd -- "$1" && pwd -P)
       ;;
     *) die "--nix takes debian12, debian13 or a folder (with a slash in its name), not $1" ;;

@@ -14,7 +14,7 @@ store_key() {
   nix=$(nix_binary "$system")
   {
     cat -- "${system%/}$nix" /bin/busybox "$checkout/scripts/lib/store.sh" "$checkout/scripts/lib/bundle.sh"
-    linked_files "$system" "$nix" | (cd -- "$system" && sed 's,^/,,' | xargs stat -L -c '%n %s %Y')
+    linked_files "$system" "$nix" | xargs chroot "$system" stat -L -c '%n %s %Y' # there, as links may be absolute
   } | sha256sum | cut -c 1-32
 }
 
@@ -30,11 +30,29 @@ prepare_store_paths() {
   for name in nix-build nix-collect-garbage nix-copy-closure nix-daemon nix-env nix-hash nix-instantiate nix-shell nix-store; do
     ln -s nix "$folder/nix/bin/$name"
   done
+  [ ! -d "${system%/}/usr/share/nix/corepkgs" ] || bring_corepkgs "$system" "$folder/nix" "$(first_name "$3")"
   cp -L -- /bin/busybox "$folder/busybox/bin/busybox"
   for name in $(/bin/busybox --list); do
     [ "$name" = busybox ] || ln -s busybox "$folder/busybox/bin/$name"
   done
 }
+
+# bring_corepkgs SYSTEM FOLDER PLACE: a Nix before 2.4 reads a part of its language from a folder, which a variable names.
+bring_corepkgs() {
+  local system=$1 folder=$2 place=$3 program
+  mkdir -p -- "$folder/share"
+  cp -rL -- "${system%/}/usr/share/nix" "$folder/share/nix"
+  mv -- "$folder/bin" "$folder/libexec"
+  mkdir -- "$folder/bin"
+  for program in "$folder/libexec"/*; do
+    program=${program##*/}
+    printf '#!/bin/sh\nNIX_DATA_DIR=%s exec %s "$@"\n' "$place/share" "$place/libexec/$program" >"$folder/bin/$program"
+    chmod 0755 "$folder/bin/$program"
+  done
+}
+
+# Before 2.4.
+is_old_nix() { nix --version | grep -q ' 2\.[0-3]\(\.\|$\)'; }
 
 # A store path that the Nix may be told before its content, hence its own name, is known. The hash part has to be
 # one that occurs nowhere by chance, in Nix's alphabet (which has no e).
@@ -42,16 +60,22 @@ first_name() { echo "/nix/store/$(tr e z <<<"$1")-nix"; }
 
 # add_store_paths FOLDER KEY: inside the environment. Prints AIRLOCK_NIX and AIRLOCK_SHELL as assignments.
 # The Nix refers to itself, so it is registered under its first name and then moved to the name that follows from its
-# content: that makes it an ordinary content-addressed path, which needs no signature anywhere.
+# content: that makes it an ordinary content-addressed path, which needs no signature anywhere. A Nix before 2.4 cannot
+# do that, and keeps the first name.
 add_store_paths() {
   local folder=$1 first nix shell
   first=$(first_name "$2")
   shell=$(nix-store --add "$folder/busybox")
   cp -r -- "$folder/nix" "$first"
   printf '%s\n' "$first" '' 1 "$first" | nix-store --register-validity
-  nix=$(nix --extra-experimental-features nix-command store make-content-addressed --json "$first" |
-    sed -n 's/.*"\(\/nix\/store\/[^"]*\)"}}.*/\1/p')
-  nix-store --delete "$first" >/dev/null
+  if is_old_nix; then
+    nix=$first
+  else
+    nix=$(nix --extra-experimental-features nix-command store make-content-addressed --json "$first" |
+      sed -n 's/.*"\(\/nix\/store\/[^"]*\)"}}.*/\1/p')
+    [ -n "$nix" ] || die 'nix store make-content-addressed did not say what it made'
+    nix-store --delete "$first" >/dev/null
+  fi
   mkdir -p /nix/var/nix/gcroots/airlock-env
   ln -s "$nix" /nix/var/nix/gcroots/airlock-env/nix
   ln -s "$shell" /nix/var/nix/gcroots/airlock-env/shell

@@ -70,6 +70,10 @@ done
 status=0
 said=$("$with_airlock" --no-such-option 2>&1) || status=$?
 [ "$status" != 0 ] && [[ $said == *--no-such-option* ]] || fail "a bad option: status $status: $said"
+mkdir empty
+status=0
+said=$("$with_airlock" --nix ./empty -- true 2>&1) || status=$?
+[ "$status" = 125 ] && [[ $said == *"not the root folder of a system"* ]] || fail "an empty folder: status $status: $said"
 echo 'surprise = 1' >bad.toml
 status=0
 said=$("$with_airlock" --config bad.toml -- true 2>&1) || status=$?
