@@ -12,7 +12,12 @@ void BuildLog::relay(const wire::LogMessage& message) {
     if (id == ids_.end() || result->type != wire::result_build_log_line ||
         result->fields.size() != 1)
       return;
-    send(wire::ActivityResult{id->second, result->type, result->fields});
+    const auto* line = std::get_if<std::string>(&result->fields.front());
+    // Clients before 2.4 show only what comes as plain lines.
+    if (version_ < wire::since::structured_errors && line != nullptr)
+      send(wire::LogLine{*line + "\n"});
+    else
+      send(wire::ActivityResult{id->second, result->type, result->fields});
   } else if (const auto* stop = std::get_if<wire::StopActivity>(&message)) {
     const auto id = ids_.find(stop->id);
     if (id == ids_.end()) return;

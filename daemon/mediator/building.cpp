@@ -35,6 +35,8 @@ bool abandoned(const KeyedBuildResult& keyed) {
 }
 
 void condemn_for_the_host(const std::vector<KeyedBuildResult>& results, const StoreLayout& layout) {
+  if (std::all_of(results.begin(), results.end(), abandoned) && !results.empty())
+    throw Condemned("nix-daemon gave up a build and did not say why");
   for (const auto& result : results)
     if (!result.succeeded() && !follows_from_derivation(result.result.status) && !abandoned(result))
       throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
@@ -117,12 +119,12 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
     }
     const auto same = std::find_if(built.begin(), built.end(),
                                    [&](const auto& result) { return result.target == target; });
-    if (same == built.end())
-      throw Condemned(fmt::format("nix-daemon said nothing about {}",
-                                  wire::print_target(call.session.layout(), target)));
-    const auto result = same->succeeded() ? same->result : with_cause(*same, built);
+    // From 2.3x on what was given up because another target failed first has no result at all.
+    const auto given_up = KeyedBuildResult{target, {}};
+    const auto& found = same != built.end() ? *same : given_up;
+    const auto result = found.succeeded() ? found.result : with_cause(found, built);
     results.push_back({target, wire::normalised(result, call.session.layout())});
-    if (same->succeeded()) call.session.grant(call.session.outputs_of(target), "built");
+    if (found.succeeded()) call.session.grant(call.session.outputs_of(target), "built");
   }
   return results;
 }

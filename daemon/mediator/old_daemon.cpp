@@ -21,6 +21,7 @@ wire::BuildStatus status_of_old_failure(const wire::Error& error, wire::Version 
     if ((error.status & build_failed) != build_failed) return BuildStatus::misc_failure;
     if ((error.status & timed_out) != 0) return BuildStatus::timed_out;
     if ((error.status & hash_mismatch) != 0) return BuildStatus::output_rejected;
+    return BuildStatus::permanent_failure;
   }
   const auto says = [&](const char* text) { return error.message.find(text) != std::string::npos; };
   if (says("timed out")) return BuildStatus::timed_out;

@@ -113,8 +113,8 @@ UploadBody not_own_output(const wire::AddToStore& request, const UploadBody& bod
 tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, const UploadBody& body,
                                            Call& call, std::optional<Derivation> derivation) {
   try {
-    const auto added = call.upstream.get().add_to_store(
-        request, not_own_output(request, body, call.session));
+    const auto added =
+        call.upstream.get().add_to_store(request, not_own_output(request, body, call.session));
     if (!added) refused_by_host(added.error());
     const auto& path = added->first;
     if (derivation) call.session.remember(path, *std::move(derivation));
