@@ -36,7 +36,8 @@ struct Limits {
 ///   features = ["airlock"]               # required system features that ask for a session
 ///   ledger = "/var/lib/airlock/ledger.sqlite"
 ///   upstream = "/nix/var/nix/daemon-socket/socket"
-///   fixed-output = "sealed"              # or "open", "closed"
+///   fixed-output = "sealed"              # or "open", "closed"; a derivation's airlockFixedOutput
+///                                        # may make it tighter (open < sealed < closed)
 ///   [hooks]                              # your own hooks, chained
 ///   pre-build = "/path/to/program"       # run before airlock answers; its output is kept
 ///   post-build = "/path/to/program"      # run after references were registered

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "daemon/mediator/session.hpp"
+#include "daemon/policy/fixed_output.hpp"
 
 namespace airlock {
 
@@ -77,6 +78,8 @@ tl::expected<Opening, std::string> prepare_session(const Config& config, const S
   if (!derivation) return tl::unexpected(derivation.error());
   if (auto refusal = refusal_of(*derivation)) return tl::unexpected(*std::move(refusal));
 
+  if (const auto policy = policy::fixed_output_of(*derivation, config.fixed_output); !policy)
+    return tl::unexpected(policy.error());
   const auto inputs = direct_inputs(config, *derivation);
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/policy/fixed_output.hpp"
+
 namespace airlock {
 
 namespace {
@@ -57,6 +59,9 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       ledger_id_(ledger_id),
       path_(std::move(path)),
       derivation_(std::move(derivation)),
+      // A word that is none had its session refused (prepare_session).
+      fixed_output_(policy::fixed_output_of(derivation_, services.config.fixed_output)
+                        .value_or(FixedOutputPolicy::closed)),
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),

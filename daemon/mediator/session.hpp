@@ -53,9 +53,7 @@ class Session final : public policy::Scene {
   [[nodiscard]] const StoreLayout& layout() const override { return services_.config.layout; }
   [[nodiscard]] bool visible(const StorePath& path) const override;
   [[nodiscard]] std::shared_ptr<const Derivation> derivation(const StorePath& path) const override;
-  [[nodiscard]] FixedOutputPolicy fixed_output() const override {
-    return services_.config.fixed_output;
-  }
+  [[nodiscard]] FixedOutputPolicy fixed_output() const override { return fixed_output_; }
   [[nodiscard]] bool is_own_output(const StorePath& path) const override;
 
   [[nodiscard]] std::set<StorePath> visible_paths() const;
@@ -72,7 +70,7 @@ class Session final : public policy::Scene {
 
   /// Makes the closure of these valid paths visible: held against garbage collection first, then
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
-  /// Throws Condemned when the host cannot.
+  /// Throws Condemned when the host cannot, or when a limit is reached.
   void grant(const std::set<StorePath>& paths, const std::string& how);
 
   /// Ends the sandbox, once; reason goes to the build log and to the ledger. False when airlock-fs
