@@ -84,10 +84,11 @@ tl::expected<Opening, std::string> prepare_session(const Config& config, const S
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};
   std::optional<StorePath> missing;
-  opening.inputs = PathInfos(config.layout, connect)
-                       .closure(
-                           *inputs, [](const StorePath&) { return false; },
-                           [&](const StorePath& input) { missing = input; });
+  const auto closure = PathInfos(config.layout, connect)
+                           .closure(
+                               *inputs, [](const StorePath&) { return false; },
+                               [&](const StorePath& input) { missing = input; });
+  for (const auto& [input, size] : closure) opening.inputs.insert(input);
   if (missing)
     return tl::unexpected(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);

@@ -136,7 +136,8 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
         throw Condemned(
             fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
       });
-  for (const auto& path : closure) {
+  account_for(closure);
+  for (const auto& [path, size] : closure) {
     if (auto held = roots_connection().add_temp_root(path); !held)
       throw Condemned(held.error().message);
     if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
@@ -144,7 +145,19 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
     services_.ledger.record_grant(ledger_id_, path, how);
   }
   const std::unique_lock visible_lock(visible_mutex_);
-  visible_.insert(closure.begin(), closure.end());
+  for (const auto& [path, size] : closure) visible_.insert(path);
+}
+
+void Session::account_for(const PathInfos::Sizes& closure) {
+  const auto& limits = services_.config.limits;
+  granted_paths_ += closure.size();
+  for (const auto& [path, size] : closure) granted_bytes_ += size;
+  if (granted_paths_ > limits.paths)
+    throw Condemned(fmt::format("it added and built more store paths than allowed: {}",
+                                limit_hint("paths", limits.paths)));
+  if (granted_bytes_ > limits.granted_bytes)
+    throw Condemned(fmt::format("what it added and built is larger than allowed, in bytes: {}",
+                                limit_hint("granted-bytes", limits.granted_bytes)));
 }
 
 bool Session::condemn(const std::string& message) {

@@ -87,11 +87,14 @@ class Session final : public policy::Scene {
 
  private:
   [[nodiscard]] Upstream& roots_connection();
+  /// Counts what is about to be granted against the limits. Throws Condemned.
+  void account_for(const PathInfos::Sizes& closure);
 
   const SessionNumber number_;
   const LedgerSession ledger_id_;
   const StorePath path_;
   const Derivation derivation_;
+  const FixedOutputPolicy fixed_output_;
   Services& services_;
 
   mutable std::shared_mutex visible_mutex_;
@@ -99,7 +102,9 @@ class Session final : public policy::Scene {
   mutable std::mutex derivations_mutex_;
   mutable std::map<StorePath, std::shared_ptr<const Derivation>> derivations_;
 
-  std::mutex granting_;  ///< one grant at a time; guards roots_
+  std::mutex granting_;  ///< one grant at a time; guards roots_ and what was granted
+  std::uint64_t granted_paths_ = 0;
+  std::uint64_t granted_bytes_ = 0;
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
 
