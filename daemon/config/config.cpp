@@ -22,6 +22,11 @@ tl::unexpected<std::string> unreadable(const std::string& file, int error) {
 
 }  // namespace
 
+std::string limit_hint(std::string_view key, std::uint64_t value) {
+  return "the limit is " + std::to_string(value) + "; to allow more, raise limits." +
+         std::string(key) + " in " + Config::default_file;
+}
+
 tl::expected<Config, std::string> Config::load(const std::string& file) {
   Config defaults;
   defaults.layout = StoreLayout::from_environment();

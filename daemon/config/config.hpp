@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
@@ -27,7 +28,17 @@ struct Limits {
   std::chrono::seconds handshake{10};            ///< from connect to the first operation
   std::chrono::seconds stall{300};               ///< no progress inside one operation
   std::uint32_t depth = 16;                      ///< sessions within sessions
+  std::uint64_t paths = 100'000;                 ///< granted to one session beyond its inputs
+  std::uint64_t granted_bytes = 64ull << 30;     ///< the size of those, as archives
+  std::uint32_t builds = 16;  ///< requests to build of one session at once; a further one waits
+  std::uint32_t machine_builds = 256;             ///< such requests of all sessions
+  std::chrono::seconds build_time{24 * 60 * 60};  ///< one request to build
+  std::chrono::seconds starvation{600};  ///< an inner build's wait for a build user or machine
 };
+
+/// The end of a sentence about something that went over one of the Limits: what its value is, and
+/// under which key to raise it.
+[[nodiscard]] std::string limit_hint(std::string_view key, std::uint64_t value);
 
 /// /etc/airlock/airlock.toml. Every key has a default; an unknown key or a value of the wrong type
 /// is an error that names file, line and key. Immutable once loaded.
@@ -36,12 +47,17 @@ struct Limits {
 ///   features = ["airlock"]               # required system features that ask for a session
 ///   ledger = "/var/lib/airlock/ledger.sqlite"
 ///   upstream = "/nix/var/nix/daemon-socket/socket"
-///   fixed-output = "sealed"              # or "open", "closed"
+///   fixed-output = "sealed"              # or "open", "closed"; a derivation's airlockFixedOutput
+///                                        # may make it tighter (open < sealed < closed)
 ///   [hooks]                              # your own hooks, chained
 ///   pre-build = "/path/to/program"       # run before airlock answers; its output is kept
 ///   post-build = "/path/to/program"      # run after references were registered
 ///   [limits]
-///   connections = 64  string-bytes = …   # as struct Limits, dashes for underscores
+///   connections = 64  string-bytes = …   # as struct Limits, dashes for underscores, times in
+///   seconds
+///
+/// What goes over one of paths, granted-bytes, machine-builds, build-time, starvation and depth is
+/// ended with a sentence that names the key; one more than `builds` waits for a place.
 struct Config {
   std::string user = "airlock";
   std::string group = "airlock";

@@ -161,6 +161,12 @@ std::vector<Key> all_keys() {
       limit("handshake", &Limits::handshake, 1, 3600),
       limit("stall", &Limits::stall, 1, 86400 * 7),
       limit("depth", &Limits::depth, 1, 256),
+      limit("paths", &Limits::paths, 1, largest),
+      limit("granted-bytes", &Limits::granted_bytes, 1, largest),
+      limit("builds", &Limits::builds, 1, 65536),
+      limit("machine-builds", &Limits::machine_builds, 1, 65536),
+      limit("build-time", &Limits::build_time, 1, 86400 * 365),
+      limit("starvation", &Limits::starvation, 1, 86400 * 365),
   };
   return {
       account("user", &Config::user),      account("group", &Config::group),

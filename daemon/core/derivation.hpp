@@ -69,6 +69,8 @@ struct Derivation {
   // Attributes are read as Nix reads them: where there are structured attributes (`__json`), the
   // environment is not looked at. One of the wrong type counts as absent; Nix then fails the build.
 
+  /// The attribute is there, of whatever type.
+  [[nodiscard]] bool has(const std::string& name) const;
   /// A boolean attribute, "1" in the environment or true in structured attributes (`__json`).
   [[nodiscard]] bool flag(const std::string& name) const;
   /// A string attribute: environment, or structured attributes.

@@ -63,6 +63,11 @@ tl::expected<void, std::string> Derivation::check_structured_attributes() const 
       "the derivation's structured attributes are not a JSON object");
 }
 
+bool Derivation::has(const std::string& name) const {
+  if (const auto attributes = structured(*this)) return attributes->contains(name);
+  return variable(*this, name) != nullptr;
+}
+
 bool Derivation::flag(const std::string& name) const {
   if (const auto attributes = structured(*this)) return truth(member(*attributes, name));
   const auto* value = variable(*this, name);

@@ -1,12 +1,14 @@
 // Building on a sandbox's behalf, and what of the outcome it may learn.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <poll.h>
 
 #include <algorithm>
 
 #include "daemon/mediator/build_log.hpp"
 #include "daemon/mediator/handlers.hpp"
+#include "daemon/mediator/upstream_waits.hpp"
 #include "daemon/policy/build_plan.hpp"
+#include "daemon/wire/fd_stream.hpp"
 
 namespace airlock::handlers {
 
@@ -55,13 +57,50 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
                       call.session.layout().print(result.target.path)));
 }
 
+/// Throws Condemned.
+std::unique_ptr<Builds::Ticket> admit(const policy::BuildPlan& plan, Call& call) {
+  auto ticket = call.services.builds.begin(call.session.ledger_id(), plan, [&call] {
+    pollfd polled{call.client, POLLRDHUP, 0};
+    if (::poll(&polled, 1, 0) > 0)
+      throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
+  });
+  if (!ticket) throw Condemned(ticket.error());
+  return *std::move(ticket);
+}
+
+/// One request of upstream's, watched: when it waits for too long the session is ended, which is
+/// how the wait ends.
+Upstream::Result<std::vector<KeyedBuildResult>> build_upstream(const wire::Targets& targets,
+                                                          Builds::Ticket& ticket, BuildLog& log,
+                                                          Call& call) {
+  UpstreamWaits waits;
+  const auto relay = [&](const wire::LogMessage& message) {
+    if (waits.note(message, Builds::Clock::now())) ticket.upstream_waits_for(waits.now());
+    log.relay(message);
+  };
+  try {
+    auto results = call.upstream.get().build(targets, relay, call.client);
+    if (const auto reason = ticket.ended()) throw Condemned(*reason);
+    return results;
+  } catch (const ConnectionOver&) {
+    if (const auto reason = ticket.ended()) throw Condemned(*reason);
+    throw;
+  }
+}
+
+/// Did all that was asked for succeed? Then nothing of how it came about is to be seen.
+bool all_succeeded(const Upstream::Result<std::vector<KeyedBuildResult>>& results) {
+  return results && std::all_of(results->begin(), results->end(),
+                                [](const auto& result) { return result.succeeded(); });
+}
+
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
-std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
-                                           const policy::BuildPlan& plan, Call& call) {
-  auto& upstream = call.upstream.get();
-  const auto will_build = upstream.query_will_build(targets);
+std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan,
+                                      Call& call) {
+  const auto ticket = admit(plan, call);
+  const auto will_build = call.upstream.get().query_will_build(targets);
   if (!will_build)
     throw Condemned(
         fmt::format("nix-daemon did not say what is missing: {}", will_build.error().message));
@@ -71,13 +110,11 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
         std::none_of(targets.begin(), targets.end(),
                      [&](const auto& target) { return target.path == path; }))
       asked.push_back({path, true, {}});
-  const auto ticket = call.services.builds.begin(call.session.ledger_id(), plan.derivations);
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,
                call.version);
-  auto results = upstream.build(
-      asked, [&](const wire::LogMessage& message) { log.relay(message); }, call.client);
-  if (const auto reason = ticket.condemned())
+  auto results = build_upstream(asked, *ticket, log, call);
+  if (const auto reason = ticket->condemned(); reason && !all_succeeded(results))
     throw Condemned(fmt::format("a build inside it was ended: {}", *reason));
   if (!results)
     throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));

@@ -16,8 +16,11 @@ Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect
     : config_(config),
       ledger_(ledger),
       control_(control),
-      builds_(ledger),
-      services_{config, ledger, control, builds_, std::move(connect)} {}
+      builds_(ledger, config.limits),
+      services_{config, ledger, control, builds_, std::move(connect)},
+      watch_(
+          builds_, [&config] { return find_build_users(config.layout); },
+          [this](const Builds::Ending& ending) { condemn(ending); }) {}
 
 void Mediator::handle(boundary::Received received) {
   const auto& message = received.message;
@@ -78,17 +81,18 @@ void Mediator::refuse(SessionNumber number, const StorePath& derivation,
 }
 
 std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& derivation) {
-  const auto parents = builds_.waiting_for(derivation);
-  const auto depth = depth_below(parents);
-  if (depth > config_.limits.depth) {
-    refuse(number, derivation,
-           fmt::format("it would be {} builds deep, and the limit is {}", depth,
-                       config_.limits.depth));
-    return nullptr;
-  }
   auto opening = prepare_session(config_, derivation, services_.connect_upstream);
   if (!opening) {
     refuse(number, derivation, opening.error());
+    return nullptr;
+  }
+  auto work = waits::Work::of(derivation, opening->derivation);
+  const auto parents = builds_.waiting_for(work);
+  const auto depth = depth_below(parents);
+  if (depth > config_.limits.depth) {
+    refuse(number, derivation,
+           fmt::format("it would be {} builds deep inside other builds: {}", depth,
+                       limit_hint("depth", config_.limits.depth)));
     return nullptr;
   }
   if (auto revealed = control_.reveal(number, opening->inputs); !revealed) {
@@ -106,7 +110,7 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
     entry->second.ledger_id = ledger_id;
     depths_[ledger_id] = depth;
   }
-  builds_.session_opened(derivation, ledger_id);
+  builds_.session_opened(std::move(work), ledger_id);
   spdlog::info("{}: session {} is open", derivation.base(), ledger_id);
   control_.ready(number, opening->search_path);
   return std::make_shared<Session>(number, ledger_id, derivation, std::move(opening->derivation),
@@ -142,6 +146,16 @@ void Mediator::condemn_all(const std::string& reason) {
   for (const auto& session : sessions) (void)session->condemn(reason);
 }
 
+void Mediator::condemn(const Builds::Ending& ending) {
+  std::shared_ptr<Session> session;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [number, hosted] : sessions_)
+      if (hosted.ledger_id == ending.session && !hosted.ended) session = hosted.server->session();
+  }
+  if (session) (void)session->condemn(ending.reason);
+}
+
 void Mediator::close(SessionNumber number) {
   end(number);
   std::list<std::unique_ptr<SessionServer>>
@@ -151,7 +165,7 @@ void Mediator::close(SessionNumber number) {
     auto& hosted = entry->second;
     if (hosted.ledger_id != 0) {
       ledger_.set_state(hosted.ledger_id, SessionState::closed, {});
-      builds_.session_closed(hosted.derivation, hosted.ledger_id);
+      builds_.session_closed(hosted.ledger_id);
       depths_.erase(hosted.ledger_id);
     }
     closing_.push_back(std::move(hosted.server));

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "daemon/mediator/build_watch.hpp"
 #include "daemon/mediator/session_server.hpp"
 
 namespace airlock {
@@ -40,6 +41,7 @@ class Mediator {
   void settled(SessionNumber number);
   void close(SessionNumber number);
   [[nodiscard]] std::uint32_t depth_below(const std::set<LedgerSession>& parents);
+  void condemn(const Builds::Ending& ending);
 
   const Config& config_;
   Ledger& ledger_;
@@ -50,6 +52,7 @@ class Mediator {
   std::map<LedgerSession, std::uint32_t> depths_;
   std::map<SessionNumber, Hosted> sessions_;
   std::list<std::unique_ptr<SessionServer>> closing_;  ///< told to stop, not finished yet
+  BuildWatch watch_;  ///< last, so that it ends first: it uses all of the above
 };
 
 }  // namespace airlock

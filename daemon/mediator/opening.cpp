@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "daemon/mediator/session.hpp"
+#include "daemon/policy/fixed_output.hpp"
 
 namespace airlock {
 
@@ -77,14 +78,17 @@ tl::expected<Opening, std::string> prepare_session(const Config& config, const S
   if (!derivation) return tl::unexpected(derivation.error());
   if (auto refusal = refusal_of(*derivation)) return tl::unexpected(*std::move(refusal));
 
+  if (const auto policy = policy::fixed_output_of(*derivation, config.fixed_output); !policy)
+    return tl::unexpected(policy.error());
   const auto inputs = direct_inputs(config, *derivation);
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};
   std::optional<StorePath> missing;
-  opening.inputs = PathInfos(config.layout, connect)
-                       .closure(
-                           *inputs, [](const StorePath&) { return false; },
-                           [&](const StorePath& input) { missing = input; });
+  const auto closure = PathInfos(config.layout, connect)
+                           .closure(
+                               *inputs, [](const StorePath&) { return false; },
+                               [&](const StorePath& input) { missing = input; });
+  for (const auto& [input, size] : closure) opening.inputs.insert(input);
   if (missing)
     return tl::unexpected(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);

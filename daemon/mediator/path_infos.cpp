@@ -21,10 +21,10 @@ std::optional<wire::PathInfo> PathInfos::query(const StorePath& path) {
   }
 }
 
-std::set<StorePath> PathInfos::closure(const std::set<StorePath>& paths,
-                                       const std::function<bool(const StorePath&)>& known,
-                                       const Missing& missing) {
-  std::set<StorePath> closure;
+PathInfos::Sizes PathInfos::closure(const std::set<StorePath>& paths,
+                                    const std::function<bool(const StorePath&)>& known,
+                                    const Missing& missing) {
+  Sizes closure;
   std::vector<StorePath> todo(paths.begin(), paths.end());
   while (!todo.empty()) {
     auto path = std::move(todo.back());
@@ -36,7 +36,7 @@ std::set<StorePath> PathInfos::closure(const std::set<StorePath>& paths,
       continue;
     }
     todo.insert(todo.end(), info->references.begin(), info->references.end());
-    closure.insert(std::move(path));
+    closure.emplace(std::move(path), info->nar_size);
   }
   return closure;
 }

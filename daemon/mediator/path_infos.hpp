@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,11 +25,12 @@ class PathInfos {
 
   /// Called with each path of a closure that is not valid; may throw.
   using Missing = std::function<void(const StorePath&)>;
+  using Sizes = std::map<StorePath, std::uint64_t>;
   /// The paths and all they refer to, but for those, and what only they lead to, that `known`
-  /// holds.
-  [[nodiscard]] std::set<StorePath> closure(const std::set<StorePath>& paths,
-                                            const std::function<bool(const StorePath&)>& known,
-                                            const Missing& missing);
+  /// holds; each with the size of its archive.
+  [[nodiscard]] Sizes closure(const std::set<StorePath>& paths,
+                              const std::function<bool(const StorePath&)>& known,
+                              const Missing& missing);
 
  private:
   const StoreLayout& layout_;

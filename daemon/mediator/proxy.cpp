@@ -8,6 +8,8 @@
 #include <csignal>
 #include <mutex>
 
+#include "daemon/mediator/build_users.hpp"
+#include "daemon/mediator/build_watch.hpp"
 #include "daemon/mediator/session_server.hpp"
 #include "daemon/wire/unix_socket.hpp"
 
@@ -53,7 +55,9 @@ tl::expected<std::set<StorePath>, std::string> visible_at_first(const Config& co
       options.roots, [](const StorePath&) { return false; },
       [&](const StorePath& path) { missing = config.layout.print(path); });
   if (!missing.empty()) return tl::unexpected("the root " + missing + " is not valid");
-  return closure;
+  std::set<StorePath> visible;
+  for (const auto& [path, size] : closure) visible.insert(path);
+  return visible;
 }
 
 void wait_for_signal() {
@@ -82,7 +86,7 @@ class SocketFile {
 tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOptions& options,
                                             Ledger& ledger, const std::function<void()>& ready) {
   NoSandbox boundary;
-  Builds builds(ledger);
+  Builds builds(ledger, config.limits);
   Services services{config,
                     ledger,
                     boundary,
@@ -101,6 +105,9 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
     const auto ledger_id = ledger.open_session(name, {});
     const auto session =
         std::make_shared<Session>(1, ledger_id, name, Derivation{}, *std::move(visible), services);
+    const BuildWatch watch(
+        builds, [&config] { return find_build_users(config.layout); },
+        [&](const Builds::Ending& ending) { (void)session->condemn(ending.reason); });
     SessionServer server(
         *std::move(listening), [&] { return session; }, services);
     ready();

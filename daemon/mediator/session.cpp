@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/policy/fixed_output.hpp"
+
 namespace airlock {
 
 namespace {
@@ -57,6 +59,9 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       ledger_id_(ledger_id),
       path_(std::move(path)),
       derivation_(std::move(derivation)),
+      // A word that is none had its session refused (prepare_session).
+      fixed_output_(policy::fixed_output_of(derivation_, services.config.fixed_output)
+                        .value_or(FixedOutputPolicy::closed)),
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),
@@ -135,7 +140,8 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
         throw Condemned(
             fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
       });
-  for (const auto& path : closure) {
+  account_for(closure);
+  for (const auto& [path, size] : closure) {
     if (auto held = roots_connection().add_temp_root(path); !held)
       throw Condemned(held.error().message);
     if (services_.keeps_debts)
@@ -144,14 +150,26 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
     services_.ledger.record_grant(ledger_id_, path, how);
   }
   const std::unique_lock visible_lock(visible_mutex_);
-  visible_.insert(closure.begin(), closure.end());
+  for (const auto& [path, size] : closure) visible_.insert(path);
+}
+
+void Session::account_for(const PathInfos::Sizes& closure) {
+  const auto& limits = services_.config.limits;
+  granted_paths_ += closure.size();
+  for (const auto& [path, size] : closure) granted_bytes_ += size;
+  if (granted_paths_ > limits.paths)
+    throw Condemned(fmt::format("it added and built more store paths than allowed: {}",
+                                limit_hint("paths", limits.paths)));
+  if (granted_bytes_ > limits.granted_bytes)
+    throw Condemned(fmt::format("what it added and built is larger than allowed, in bytes: {}",
+                                limit_hint("granted-bytes", limits.granted_bytes)));
 }
 
 void Session::note(const std::set<StorePath>& paths) {
   const auto closure = infos_.closure(
       paths, [this](const StorePath& path) { return visible(path); }, [](const StorePath&) {});
   const std::unique_lock visible_lock(visible_mutex_);
-  visible_.insert(closure.begin(), closure.end());
+  for (const auto& [path, size] : closure) visible_.insert(path);
 }
 
 std::set<StorePath> Session::outputs_of(const wire::Target& target) const {

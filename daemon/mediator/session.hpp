@@ -62,9 +62,7 @@ class Session final : public policy::Scene {
   [[nodiscard]] const StoreLayout& layout() const override { return services_.config.layout; }
   [[nodiscard]] bool visible(const StorePath& path) const override;
   [[nodiscard]] std::shared_ptr<const Derivation> derivation(const StorePath& path) const override;
-  [[nodiscard]] FixedOutputPolicy fixed_output() const override {
-    return services_.config.fixed_output;
-  }
+  [[nodiscard]] FixedOutputPolicy fixed_output() const override { return fixed_output_; }
   [[nodiscard]] bool is_own_output(const StorePath& path) const override;
 
   /// Its derivation is a fixed-output one, so that content can turn out to be its output.
@@ -84,7 +82,7 @@ class Session final : public policy::Scene {
 
   /// Makes the closure of these valid paths visible: held against garbage collection first, then
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
-  /// Throws Condemned when the host cannot.
+  /// Throws Condemned when the host cannot, or when a limit is reached.
   void grant(const std::set<StorePath>& paths, const std::string& how);
   /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
   /// is not valid is left out.
@@ -106,11 +104,14 @@ class Session final : public policy::Scene {
 
  private:
   [[nodiscard]] Upstream& roots_connection();
+  /// Counts what is about to be granted against the limits. Throws Condemned.
+  void account_for(const PathInfos::Sizes& closure);
 
   const SessionNumber number_;
   const LedgerSession ledger_id_;
   const StorePath path_;
   const Derivation derivation_;
+  const FixedOutputPolicy fixed_output_;
   Services& services_;
 
   mutable std::shared_mutex visible_mutex_;
@@ -118,7 +119,9 @@ class Session final : public policy::Scene {
   mutable std::mutex derivations_mutex_;
   mutable std::map<StorePath, std::shared_ptr<const Derivation>> derivations_;
 
-  std::mutex granting_;  ///< one grant at a time; guards roots_
+  std::mutex granting_;  ///< one grant at a time; guards roots_ and what was granted
+  std::uint64_t granted_paths_ = 0;
+  std::uint64_t granted_bytes_ = 0;
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
 

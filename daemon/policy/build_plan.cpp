@@ -40,8 +40,11 @@ BuildPlan plan_build(const wire::Targets& targets, const Scene& scene) {
     if (wanted_outputs_visible(*derivation, target.outputs, scene)) continue;
     plan.derivations.insert(target.path);
     if (derivation->kind() == DerivationKind::fixed_output) plan.fixed_output.insert(target.path);
-    for (const auto& [name, output] : derivation->outputs)
-      if (output.path && scene.is_own_output(*output.path)) plan.own_output_of = target.path;
+    for (const auto& [name, output] : derivation->outputs) {
+      if (!output.path) continue;
+      plan.outputs.emplace(*output.path, target.path);
+      if (scene.is_own_output(*output.path)) plan.own_output_of = target.path;
+    }
     for (const auto& [input, outputs] : derivation->input_derivations)
       todo.push_back({input, true, outputs});
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@ namespace airlock::policy {
 /// whose wanted outputs are not visible yet, through all their inputs.
 struct BuildPlan {
   std::set<StorePath> derivations;
+  std::map<StorePath, StorePath> outputs;  ///< all that these make, and which of them makes it
   std::set<StorePath> fixed_output;        ///< those of them that may reach the network
   std::set<StorePath> missing;             ///< wanted as they are, but not visible
   std::optional<StorePath> unreadable;     ///< a derivation that is not visible or does not parse

@@ -267,7 +267,8 @@ Verdict build(const wire::Targets& targets, wire::BuildMode mode, const Scene& s
           return deny(
               "fixed-output-closed",
               fmt::format("{} is a fixed-output derivation whose output is not visible", printed),
-              "make its output an input of the derivation that runs Nix, or set fixed-output");
+              "make its output an input of the derivation that runs Nix, or set fixed-output, or "
+              "airlockFixedOutput, to \"sealed\"");
         break;
       case DerivationKind::impure:
         return deny("stay-in-sandbox", fmt::format("{} is an impure derivation", printed),

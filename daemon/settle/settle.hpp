@@ -5,9 +5,9 @@
 #include <tl/expected.hpp>
 
 #include "daemon/config/account.hpp"
+#include "daemon/config/nix_settings.hpp"
 #include "daemon/core/store_layout.hpp"
 #include "daemon/settle/debt_folder.hpp"
-#include "daemon/settle/nix_settings.hpp"
 
 namespace airlock {
 

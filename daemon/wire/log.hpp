@@ -56,6 +56,7 @@ using LogMessage = std::variant<LogLine, StartActivity, StopActivity, ActivityRe
 
 /// Activity and result types that airlock looks at.
 inline constexpr std::uint64_t activity_build = 105;
+inline constexpr std::uint64_t activity_build_waiting = 111;
 inline constexpr std::uint64_t result_build_log_line = 101;
 
 /// Reads one message. Throws ConnectionOver, also at a message of an unknown kind.

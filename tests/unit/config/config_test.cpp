@@ -50,6 +50,12 @@ nar-bytes = 1099511627776
 handshake = 5
 stall = 60
 depth = 2
+paths = 20
+granted-bytes = 5_000
+builds = 6
+machine-builds = 7
+build-time = 8
+starvation = 9
 )",
                                    file, Config{});
   REQUIRE(config.has_value());
@@ -69,6 +75,12 @@ depth = 2
   CHECK(config->limits.handshake == std::chrono::seconds(5));
   CHECK(config->limits.stall == std::chrono::seconds(60));
   CHECK(config->limits.depth == 2);
+  CHECK(config->limits.paths == 20);
+  CHECK(config->limits.granted_bytes == 5000);
+  CHECK(config->limits.builds == 6);
+  CHECK(config->limits.machine_builds == 7);
+  CHECK(config->limits.build_time == std::chrono::seconds(8));
+  CHECK(config->limits.starvation == std::chrono::seconds(9));
 }
 
 TEST_CASE("a mistake is a sentence with file, line, key and remedy") {
@@ -108,6 +120,11 @@ TEST_CASE("a mistake is a sentence with file, line, key and remedy") {
   const std::string error = error_of(mistake.text);
   CHECK_THAT(error, Catch::Contains(mistake.sentence));
   CHECK(error.find('\n') == std::string::npos);
+}
+
+TEST_CASE("what a user reads about a limit names its value, its key and the file") {
+  CHECK(limit_hint("build-time", 30) ==
+        "the limit is 30; to allow more, raise limits.build-time in /etc/airlock/airlock.toml");
 }
 
 TEST_CASE("a file that was named must be there and be readable") {

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "daemon/mediator/build_watch.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
 #include "daemon/wire/messages.hpp"
@@ -299,5 +300,87 @@ TEST_CASE(
     else
       CHECK(ask().value_or("succeeded") == "it failed");
     CHECK(world.session.condemned() == of_the_host);
+  }
+}
+
+TEST_CASE("a session is granted no more paths and bytes than its limits allow") {
+  for (const std::string what : {"all", "paths", "bytes"}) {
+    CAPTURE(what);
+    World world;
+    const auto derivation = world.add_derivation("built");
+    const auto output = policy::fake_path("built");
+    // What was added before, the output, and what it refers to.
+    world.config.limits.paths = what == "paths" ? 2 : 3;
+    world.config.limits.granted_bytes = what == "bytes" ? 9 : 10;
+    const auto reference = policy::fake_path("reference");
+    wire::PathInfo info;
+    info.nar_size = 5;
+    world.upstream_state.infos[reference] = info;
+    world.upstream_state.while_building = [&](const LogRelay&, int) {
+      info.references = {reference};
+      world.upstream_state.built_info = info;
+    };
+    Conversation client(world);
+    client.handshake();
+    const wire::BuildPaths request{{{derivation, true, {}}}, wire::BuildMode::normal};
+    if (what == "all") {
+      CHECK_FALSE(client.ask(wire::Op::build_paths, request));
+      CHECK(world.session.visible(output));
+      continue;
+    }
+    CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+    CHECK(world.session.condemned());
+    CHECK_FALSE(world.session.visible(output));
+    CHECK(world.trace.count("grant " + output.base()) == 0);
+    CHECK_THAT(world.boundary.reason,
+               Catch::Contains("raise limits." +
+                               std::string(what == "paths" ? "paths" : "granted-bytes")));
+  }
+}
+
+TEST_CASE("a build that waits too long is ended by ending its session, whose ledger says why") {
+  World world;
+  world.config.limits.starvation = std::chrono::seconds(1);
+  const auto derivation = world.add_derivation("starved");
+  BuildWatch watch(
+      world.builds, [] { return std::nullopt; },
+      [&](const Builds::Ending& ending) { (void)world.session.condemn(ending.reason); });
+  world.upstream_state.while_building = [&](const LogRelay& log, int client) {
+    log(wire::StartActivity{1, 1, wire::activity_build_waiting, "waiting for UID to build", {}, 0});
+    for (int i = 0; i < 6000 && !world.session.condemned(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ::shutdown(client, SHUT_RDWR);  // as when the sandbox is killed
+    throw wire::WatchedHungUp("the client hung up");
+  };
+  {
+    Conversation client(world);
+    client.handshake();
+    CHECK_THROWS_AS(client.ask(wire::Op::build_paths,
+                               wire::BuildPaths{{{derivation, true, {}}}, wire::BuildMode::normal}),
+                    ConnectionOver);
+  }
+  CHECK(world.session.condemned());
+  REQUIRE(world.ledger.operations.size() == 1);
+  CHECK(world.ledger.operations.front().verdict == "condemn");
+  CHECK_THAT(world.ledger.operations.front().reason, Catch::Contains("limits.starvation"));
+}
+
+TEST_CASE("a build that was tried again and succeeded tells nothing of the first attempt's end") {
+  for (const bool succeeds : {true, false}) {
+    World world;
+    const auto derivation = world.add_derivation("retried");
+    world.upstream_state.status =
+        succeeds ? wire::BuildStatus::built : wire::BuildStatus::permanent_failure;
+    world.upstream_state.while_building = [&](const LogRelay&, int) {
+      world.builds.condemned(derivation, "a limit of the host's");
+    };
+    Conversation client(world);
+    client.handshake();
+    const wire::BuildPaths request{{{derivation, true, {}}}, wire::BuildMode::normal};
+    if (succeeds)
+      CHECK_FALSE(client.ask(wire::Op::build_paths, request));
+    else
+      CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+    CHECK(world.session.condemned() == !succeeds);
   }
 }

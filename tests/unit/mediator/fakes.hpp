@@ -47,7 +47,10 @@ struct FakeBoundary final : Boundary {
   Result grant(SessionNumber, const StorePath& path) override {
     return answer("grant " + path.base(), grants);
   }
-  Result condemn(SessionNumber, const std::string&) override { return answer("condemn", true); }
+  Result condemn(SessionNumber, const std::string& why) override {
+    reason = why;
+    return answer("condemn", true);
+  }
   Result answer(const std::string& event, bool good) {
     trace.add(event);
     return good ? Result{} : tl::unexpected(std::string("no"));
@@ -55,6 +58,7 @@ struct FakeBoundary final : Boundary {
   Trace& trace;
   bool verified = true;
   bool grants = true;
+  std::string reason;  ///< of the last session that was condemned
 };
 
 struct FakeLedger final : Ledger {
@@ -87,8 +91,11 @@ struct UpstreamState {
   std::string uploaded;
   wire::BuildStatus status = wire::BuildStatus::built;
   std::map<StorePath, wire::PathInfo> infos;
+  wire::PathInfo built_info;  ///< of every output that is built
   std::set<StorePath> will_build;
   std::map<StorePath, wire::BuildStatus> statuses;  ///< of some derivations; the others have status
+  /// What happens while it builds; empty: nothing.
+  std::function<void(const LogRelay& log, int client)> while_building;
 };
 
 class FakeUpstream final : public Upstream {
@@ -127,8 +134,9 @@ class FakeUpstream final : public Upstream {
   Result<std::set<StorePath>> query_will_build(const wire::Targets&) override {
     return state_.will_build;
   }
-  Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets, const LogRelay&,
-                                                    int) override {
+  Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets,
+                                                    const LogRelay& log, int client) override {
+    if (state_.while_building) state_.while_building(log, client);
     std::vector<wire::KeyedBuildResult> results;
     for (const auto& target : targets) {
       state_.trace.add("build " + target.path.base());
@@ -137,7 +145,7 @@ class FakeUpstream final : public Upstream {
       results.push_back({target, {status, status == wire::BuildStatus::built ? "" : "it failed"}});
       const auto name = std::string(target.path.name());
       if (results.back().succeeded())
-        state_.infos[policy::fake_path(name.substr(0, name.size() - 4))] = {};
+        state_.infos[policy::fake_path(name.substr(0, name.size() - 4))] = state_.built_info;
     }
     return results;
   }
@@ -183,7 +191,7 @@ struct World {
   Trace trace;
   FakeLedger ledger;
   FakeBoundary boundary{trace};
-  Builds builds{ledger};
+  Builds builds{ledger, config.limits};
   UpstreamState upstream_state{trace};
   Services services{config, ledger, boundary, builds, [this]() -> std::unique_ptr<Upstream> {
                       if (!upstream_state.reachable) throw UpstreamLost("nobody listens");

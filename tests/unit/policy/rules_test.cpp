@@ -170,6 +170,10 @@ TEST_CASE("a plan holds what is not visible yet, through the inputs") {
   top.input_derivations[middle_path] = {"out"};
   const auto top_path = scene.add_derivation("top", top);
   CHECK(plan_build(to_build(top_path), scene).derivations == std::set{leaf, middle_path, top_path});
+  CHECK(plan_build(to_build(top_path), scene).outputs ==
+        std::map<StorePath, StorePath>{{fake_path("leaf"), leaf},
+                                       {fake_path("middle"), middle_path},
+                                       {fake_path("top"), top_path}});
   scene.add("middle");
   CHECK(plan_build(to_build(top_path), scene).derivations == std::set{top_path});
   scene.add("top");

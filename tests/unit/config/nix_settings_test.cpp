@@ -1,4 +1,4 @@
-#include "daemon/settle/nix_settings.hpp"
+#include "daemon/config/nix_settings.hpp"
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
