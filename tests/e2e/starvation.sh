@@ -53,6 +53,6 @@ for number in $(seq 0 199); do
   drv=$(query "select derivation from sessions where derivation like '%-four-$number.drv' and note like 'condemned%'")
   [ -n "$drv" ] || continue
   out=$(nix-store -q --outputs "/nix/store/$drv")
-  [ ! -e "$out" ] || fail "a build that was ended has an output: $(cat "$out")"
+  ! nix-store -q --hash "$out" 2>/dev/null || fail "a build that was ended has an output: $(cat "$out")"
 done
 store_is_clean
