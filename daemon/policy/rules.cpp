@@ -57,6 +57,24 @@ std::optional<Verdict> outputs_exist(const wire::Target& target, const Scene& sc
   return std::nullopt;
 }
 
+/// Without a value all is well.
+std::optional<Verdict> outputs_known(const Derivation& derivation, const std::string& name) {
+  switch (derivation.kind()) {
+    case DerivationKind::input_addressed:
+    case DerivationKind::fixed_output:
+      break;
+    case DerivationKind::impure:
+      return deny("stay-in-sandbox", fmt::format("{} is an impure derivation", name),
+                  "remove __impure");
+    case DerivationKind::floating:
+    case DerivationKind::deferred:
+      return deny("outputs-known",
+                  fmt::format("{} has outputs whose paths are only known after the build", name),
+                  "use an input-addressed or fixed-output derivation");
+  }
+  return std::nullopt;
+}
+
 /// A derivation as clients send it: of its inputs only the sources, and the outputs that it wants
 /// of each input derivation among them.
 bool is_resolved_form_of(const wire::BuildDerivation& sent, const Derivation& stored,
@@ -173,6 +191,8 @@ Verdict own_output(const std::string& path) {
 
 Verdict add_derivation(const Derivation& derivation, const std::set<StorePath>& references,
                        const Scene& scene) {
+  // Here and not only when it is built: whether upstream takes such a one depends on its settings.
+  if (auto refusal = outputs_known(derivation, "the derivation")) return *refusal;
   const auto inputs = derivation.references();
   for (const auto& input : inputs) {
     const auto printed = scene.layout().print(input);
@@ -259,27 +279,14 @@ Verdict build(const wire::Targets& targets, wire::BuildMode mode, const Scene& s
       return deny("stay-in-sandbox",
                   fmt::format("{} asks to be built without the sandbox (__noChroot)", printed),
                   "remove the attribute");
-    switch (derivation->kind()) {
-      case DerivationKind::input_addressed:
-        break;
-      case DerivationKind::fixed_output:
-        if (scene.fixed_output() == FixedOutputPolicy::closed)
-          return deny(
-              "fixed-output-closed",
-              fmt::format("{} is a fixed-output derivation whose output is not visible", printed),
-              "make its output an input of the derivation that runs Nix, or set fixed-output, or "
-              "airlockFixedOutput, to \"sealed\"");
-        break;
-      case DerivationKind::impure:
-        return deny("stay-in-sandbox", fmt::format("{} is an impure derivation", printed),
-                    "remove __impure");
-      case DerivationKind::floating:
-      case DerivationKind::deferred:
-        return deny(
-            "outputs-known",
-            fmt::format("{} has outputs whose paths are only known after the build", printed),
-            "use an input-addressed or fixed-output derivation");
-    }
+    if (auto refusal = outputs_known(*derivation, printed)) return *refusal;
+    if (derivation->kind() == DerivationKind::fixed_output &&
+        scene.fixed_output() == FixedOutputPolicy::closed)
+      return deny(
+          "fixed-output-closed",
+          fmt::format("{} is a fixed-output derivation whose output is not visible", printed),
+          "make its output an input of the derivation that runs Nix, or set fixed-output, or "
+          "airlockFixedOutput, to \"sealed\"");
   }
   return {Decision::allow, "build", {}, {}};
 }

@@ -89,6 +89,7 @@ TEST_CASE("a derivation's own text says what its inputs are, whatever its refere
   const auto visible = scene.add("visible");
   const auto hidden = fake_path("hidden");
   Derivation derivation;
+  derivation.outputs["out"] = {fake_path("out"), "", ""};
   derivation.input_sources = {visible};
   passes(add_derivation(derivation, {visible}, scene));
   denies(add_derivation(derivation, {}, scene), "derivation-inputs");
@@ -98,6 +99,15 @@ TEST_CASE("a derivation's own text says what its inputs are, whatever its refere
   derivation.input_sources = {};
   derivation.input_derivations[hidden] = {"out"};
   denies(add_derivation(derivation, {hidden}, scene), "derivation-inputs");
+}
+
+TEST_CASE("a derivation whose outputs are not known before the build is not even added") {
+  FakeScene scene;
+  Derivation derivation;
+  derivation.outputs["out"] = {std::nullopt, "r:sha256", ""};
+  denies(add_derivation(derivation, {}, scene), "outputs-known");
+  derivation.outputs["out"] = {std::nullopt, "r:sha256", "impure"};
+  denies(add_derivation(derivation, {}, scene), "stay-in-sandbox");
 }
 
 TEST_CASE("building: visible derivations, normally, that stay in their sandbox") {
