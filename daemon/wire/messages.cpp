@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "daemon/core/quote.hpp"
+
 namespace airlock::wire {
 
 namespace {
@@ -44,6 +46,9 @@ AddToStore AddToStore::decode(Reader& from, Version version) {
   const bool fixed = from.boolean();
   const bool recursive = from.boolean();
   const auto algorithm = from.string(longest_method, "a hash algorithm");
+  // As part of a method "r:md5" would mean that a flat add is a recursive one.
+  if (algorithm.find(':') != std::string::npos)
+    throw ConnectionOver(fmt::format("{} is no hash algorithm", quote(algorithm)));
   request.method = fixed ? "fixed:" + std::string(recursive ? "r:" : "") + algorithm : old_default;
   if (!fixed && (!recursive || algorithm != "sha256")) from.not_canonical();
   if (request.method == old_default && fixed) from.not_canonical();

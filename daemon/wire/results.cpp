@@ -52,6 +52,9 @@ std::set<std::string> read_outputs(Reader& from, std::string_view list, const st
   for (const auto name : split(list, ',')) {
     if (name.empty())
       throw ConnectionOver(fmt::format("the build target {} names no output", quote(text)));
+    // "*,*" is a set of one name, and would be passed on as all outputs.
+    if (name.find('*') != std::string_view::npos)
+      throw ConnectionOver(fmt::format("the build target {} has * among names", quote(text)));
     if (!outputs.empty() && name <= *outputs.rbegin()) from.not_canonical();
     outputs.emplace(name);
   }
@@ -108,7 +111,8 @@ Target read_target(Reader& from, Version version) {
   if (!target.path.is_derivation())
     throw ConnectionOver(fmt::format("the build target {} is not a derivation", quote(text)));
   target.outputs = read_outputs(from, parts.back(), text);
-  if (version < since::derived_paths && target.outputs.empty()) from.not_canonical();
+  if (version < since::derived_paths && target.outputs.empty() && parts.size() == 2)
+    from.not_canonical();
   for (std::size_t i = 1; i + 1 < parts.size(); ++i) {
     if (parts[i].empty() || parts[i].find_first_of("*,") != std::string_view::npos)
       throw ConnectionOver(fmt::format("the build target {} leads through no output", quote(text)));

@@ -167,6 +167,27 @@ TEST_CASE("an old add is a recursive one by SHA-256 unless it says otherwise") {
   CHECK(body_of<AddToStoreNar>({1, 23}) == Body::framed);
 }
 
+TEST_CASE("an old add says recursive in one place only") {
+  const auto wire = bytes_of([](Writer& to) {
+    to.string("name");
+    to.u64(1);
+    to.u64(0);
+    to.string("r:md5");
+  });
+  StringSource source(wire);
+  Reader from(source, layout, {});
+  CHECK_THROWS_AS(AddToStore::decode(from, {1, 21}), ConnectionOver);
+}
+
+TEST_CASE("in old protocols too all outputs of a dynamic derivation are written one way") {
+  const auto text = layout.print(path("x.drv")) + "!out!*";
+  const auto wire = bytes_of([&](Writer& to) { to.string(text); });
+  StringSource source(wire);
+  Reader from(source, layout, {});
+  CHECK(print_target(layout, read_target(from, {1, 21})) == text);
+  CHECK(from.canonical());
+}
+
 TEST_CASE("a derivation that is itself an output keeps the way that leads to it") {
   const auto text = layout.print(path("x.drv")) + "!out!dev,lib";
   StringSink sink;
@@ -182,7 +203,7 @@ TEST_CASE("targets that mean nothing are refused") {
   const auto base = layout.print(path("x.drv"));
   for (const auto& bad :
        {base + "!", base + "!,", base + "!a,,b", base + "!!out", base + "!*!out", base + "!a,b!out",
-        layout.print(path("x")) + "!out", std::string("!out")}) {
+        base + "!*,*", base + "!*,out", layout.print(path("x")) + "!out", std::string("!out")}) {
     CAPTURE(bad);
     StringSink sink;
     Writer(sink, layout).string(bad);
