@@ -139,12 +139,15 @@ tl::expected<Readers, std::string> Readers::parse(std::string_view text) {
   Readers readers;
   std::istringstream words{std::string(text)};
   words >> readers.boot_ >> readers.pid_namespace_;
-  Process process{};
-  char at = 0;
-  while (words >> process.pid >> at >> process.started && at == '@')
+  bool well_formed = !readers.pid_namespace_.empty();
+  for (std::string word; well_formed && words >> word;) {
+    std::istringstream parts(word);
+    Process process{};
+    char at = 0;
+    well_formed = parts >> process.pid >> at >> process.started && at == '@' && parts.peek() == EOF;
     readers.processes_.insert(process);
-  if (readers.pid_namespace_.empty() || !words.eof())
-    return tl::make_unexpected("processes are not recorded as " + quote(text));
+  }
+  if (!well_formed) return tl::make_unexpected("processes are not recorded as " + quote(text));
   return readers;
 }
 

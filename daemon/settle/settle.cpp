@@ -48,7 +48,8 @@ tl::expected<std::vector<SigningKey>, std::string> read_keys(const NixSettings& 
 }
 
 void append(std::string& text, const std::vector<std::string>& sentences) {
-  for (const std::string& sentence : sentences) text += fmt::format("{}{}", text.empty() ? "" : "; ", sentence);
+  for (const std::string& sentence : sentences)
+    text += fmt::format("{}{}", text.empty() ? "" : "; ", sentence);
 }
 
 void append(std::vector<std::string>& list, const std::vector<std::string>& more) {

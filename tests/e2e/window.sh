@@ -128,5 +128,5 @@ nix-collect-garbage >gc.log 2>&1 || fail "$(cat gc.log)"
 [ ! -e "$out" ] || fail "big, which nothing holds, was not collected"
 [ -e "$leaf" ] || fail "$leaf was collected"
 store_is_clean
-[ -z "$(ls -A "$debts")" ] || fail "left: $(ls -R "$debts")"
+settled
 rm -r "$state/gcroots/test"
