@@ -23,4 +23,8 @@ bool may_owe(const Config& config, const std::string& derivation) {
                   exists(session_record(config, *path)));
 }
 
+bool amended_lately(const Config& config) {
+  return exists(config.layout.recent());
+}
+
 }  // namespace airlock::command

@@ -13,4 +13,7 @@ namespace airlock::command {
 /// was granted something, or airlock-fs has a session of it.
 [[nodiscard]] bool may_owe(const Config& config, const std::string& derivation);
 
+/// Whether outputs were amended lately, so that any build may have missed references of its inputs.
+[[nodiscard]] bool amended_lately(const Config& config);
+
 }  // namespace airlock::command

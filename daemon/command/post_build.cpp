@@ -45,6 +45,10 @@ int fail(const StorePath& derivation, const std::string& sentence) {
   return failure;
 }
 
+void warn(const std::vector<std::string>& breaches) {
+  for (const std::string& breach : breaches) complain(breach);
+}
+
 /// Settles one debt and says so. Without a value it could not be, and that was said.
 std::optional<Outcome> settle_one(const Config& config, const Settlement& settlement,
                                   const StorePath& derivation, Occasion occasion) {
@@ -55,8 +59,25 @@ std::optional<Outcome> settle_one(const Config& config, const Settlement& settle
   }
   put(STDOUT_FILENO, fmt::format("{}: {}{}{}\n", derivation.base(), settled->sentence,
                                  settled->violation.empty() ? "" : "; ", settled->violation));
+  warn(settled->breaches);
   if (settled->outcome != Outcome::in_progress) tell_filesystem(config, derivation);
   return settled->outcome;
+}
+
+/// Sets right what was built while the outputs of other builds were incomplete: by the build that
+/// this hook belongs to, for one.
+int review_all(const Config& config, const Settlement& settlement) {
+  int code = success;
+  for (const StorePath& derivation : list_recent(config.layout)) {
+    const auto reviewed = settlement.review(derivation);
+    if (!reviewed) {
+      code = fail(derivation, reviewed.error());
+      continue;
+    }
+    put(STDOUT_FILENO, fmt::format("{}: {}\n", derivation.base(), reviewed->sentence));
+    warn(reviewed->breaches);
+  }
+  return code;
 }
 
 /// Debts of builds that go on are not due yet.
@@ -64,7 +85,18 @@ int settle_all(const Config& config, const Settlement& settlement) {
   int code = success;
   for (const StorePath& debt : list_debts(config.layout))
     if (!settle_one(config, settlement, debt, Occasion::clean_up)) code = failure;
+  if (review_all(config, settlement) != success) code = failure;
   return code;
+}
+
+int settle_own(const Config& config, const Settlement& settlement, const StorePath& derivation) {
+  const auto settled = settlement.settle(derivation, Occasion::after_build);
+  if (!settled) return fail(derivation, settled.error());
+  if (settled->outcome == Outcome::in_progress)
+    return fail(derivation, "none of its outputs is valid yet: not settled");
+  tell_filesystem(config, derivation);
+  warn(settled->breaches);
+  return settled->violation.empty() ? success : fail(derivation, settled->violation);
 }
 
 }  // namespace
@@ -76,15 +108,13 @@ int post_build(const Config& config, const Account& account, const std::string& 
     complain("DRV_PATH: " + path.error());
     return failure;
   }
-  if (may_owe(config, derivation)) {
+  if (may_owe(config, derivation) || amended_lately(config)) {
     const auto settlement = prepare(config, account, nix_config);
     if (!settlement) return fail(*path, settlement.error());
-    const auto settled = settlement->settle(*path, Occasion::after_build);
-    if (!settled) return fail(*path, settled.error());
-    if (settled->outcome == Outcome::in_progress)
-      return fail(*path, "none of its outputs is valid yet: not settled");
-    tell_filesystem(config, *path);
-    if (!settled->violation.empty()) return fail(*path, settled->violation);
+    // What is owed for others is no reason for this build to fail.
+    const int code = may_owe(config, derivation) ? settle_own(config, *settlement, *path) : success;
+    (void)review_all(config, *settlement);
+    if (code != success) return code;
   }
   if (config.post_build_hook.empty()) return success;
   complain(exec({config.post_build_hook, {}}));

@@ -22,7 +22,7 @@ int main() {
     command::complain("DRV_PATH is not set: nix-daemon runs this hook");
     return command::usage;
   }
-  if (command::may_owe(*config, derivation)) {
+  if (command::may_owe(*config, derivation) || command::amended_lately(*config)) {
     command::complain(command::become_airlock({"hook", "post-build"}));
     return command::failure;
   }

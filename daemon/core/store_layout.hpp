@@ -28,6 +28,9 @@ struct StoreLayout {
   /// The folder of garbage collector roots that belongs to the airlock user: one folder a
   /// derivation (its base name), in it one symlink a granted path, named by its base name.
   [[nodiscard]] std::string debts() const { return state_dir + "/gcroots/airlock"; }
+  /// Below it: a folder for each derivation whose outputs were amended while something ran that may
+  /// have read the old references. Absent when there is none.
+  [[nodiscard]] std::string recent() const { return debts() + "/recent"; }
 };
 
 }  // namespace airlock

@@ -71,8 +71,8 @@ std::unique_ptr<Builds::Ticket> admit(const policy::BuildPlan& plan, Call& call)
 /// One request of upstream's, watched: when it waits for too long the session is ended, which is
 /// how the wait ends.
 Upstream::Result<std::vector<KeyedBuildResult>> build_upstream(const wire::Targets& targets,
-                                                          Builds::Ticket& ticket, BuildLog& log,
-                                                          Call& call) {
+                                                               Builds::Ticket& ticket,
+                                                               BuildLog& log, Call& call) {
   UpstreamWaits waits;
   const auto relay = [&](const wire::LogMessage& message) {
     if (waits.note(message, Builds::Clock::now())) ticket.upstream_waits_for(waits.now());
@@ -97,8 +97,8 @@ bool all_succeeded(const Upstream::Result<std::vector<KeyedBuildResult>>& result
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
-std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan,
-                                      Call& call) {
+std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
+                                           const policy::BuildPlan& plan, Call& call) {
   const auto ticket = admit(plan, call);
   const auto will_build = call.upstream.get().query_will_build(targets);
   if (!will_build)

@@ -55,13 +55,13 @@ void SessionServer::run(const Open& open) {
       session_ = session;
     }
     accept_connections(*session);
-    end_connections();
+    end_connections(*session);
     session->end();
   }
   finished_ = true;
 }
 
-void SessionServer::end_connections() {
+void SessionServer::end_connections(Session& session) {
   stop();  // also when accepting failed by itself
   for (const auto deadline = std::chrono::steady_clock::now() + farewell;
        std::chrono::steady_clock::now() < deadline; std::this_thread::sleep_for(retry_delay)) {
@@ -69,6 +69,8 @@ void SessionServer::end_connections() {
     if (peers_.empty()) return;  // only this thread changes the list
   }
   for (auto& peer : peers_) ::shutdown(peer.socket.get(), SHUT_RDWR);
+  // What they still wait for may take upstream long; the post-build hook must not wait with them.
+  session.end();
   for (auto& peer : peers_) peer.thread.join();
 }
 

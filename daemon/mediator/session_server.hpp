@@ -40,7 +40,7 @@ class SessionServer {
   };
   void run(const Open& open);
   void accept_connections(Session& session);
-  void end_connections();
+  void end_connections(Session& session);
   [[nodiscard]] bool start_peer(Fd& socket, std::uint64_t index, Session& session);
   void join_finished_peers();
   [[nodiscard]] bool stopping();

@@ -95,11 +95,11 @@ bool take(const Words& words, const Outputs& outputs, Inspection& inspection) {
 
 }  // namespace
 
-Inspection inspect(const StoreLayout& layout, const StorePath& derivation, const Outputs& outputs,
-                   const std::set<StorePath>& granted) {
+Inspection inspect(const StoreLayout& layout, const std::optional<StorePath>& derivation,
+                   const Outputs& outputs, const std::set<StorePath>& granted) {
   Inspection inspection;
   if (outputs.empty()) return inspection;
-  const Derivation parsed = read_derivation(layout, derivation);
+  const Derivation parsed = derivation ? read_derivation(layout, *derivation) : Derivation{};
   const Fd store{::open(layout.store_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
   if (!store) throw std::system_error(errno, std::generic_category(), "cannot open the store");
   for (const auto& [name, path] : outputs) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -38,12 +39,14 @@ struct OutputFindings {
 };
 using Inspection = std::map<std::string, OutputFindings>;
 
-/// Reads the derivation's file and scans each of its outputs for the granted paths. An output that
-/// is not there has no findings of references; neither has one with unsafeDiscardReferences. What
+/// Reads the derivation's file and scans each of its outputs for the granted paths; without a
+/// derivation nothing is known but the outputs. An output that is not there has no findings of
+/// references; neither has one with unsafeDiscardReferences. What
 /// is read here was written by builders: for a process without root's rights. Throws
 /// std::exception with one sentence.
-[[nodiscard]] Inspection inspect(const StoreLayout& layout, const StorePath& derivation,
-                                 const Outputs& outputs, const std::set<StorePath>& granted);
+[[nodiscard]] Inspection inspect(const StoreLayout& layout,
+                                 const std::optional<StorePath>& derivation, const Outputs& outputs,
+                                 const std::set<StorePath>& granted);
 
 /// Lines of words, made to be read by a process that trusts nothing of them.
 [[nodiscard]] std::string encode(const Inspection& inspection);

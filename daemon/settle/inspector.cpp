@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,92 +9,74 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstring>
-#include <optional>
 #include <string_view>
 #include <utility>
+
+#include "daemon/core/quote.hpp"
+#include "daemon/settle/inspecting_child.hpp"
 
 namespace airlock {
 
 namespace {
 
-// Every part of what the child says ends with one of these words on a line of its own.
-constexpr std::string_view inspected = "inspected";
-constexpr std::string_view in_use = "in-use";
-constexpr std::string_view absent = "absent";
-constexpr std::string_view removed = "removed";
-constexpr std::string_view failed = "failed";
-constexpr std::array last_words{inspected, in_use, absent, removed, failed};
+constexpr std::size_t longest_answer = 256u << 20;
 
-constexpr char remove_request = 'r';
-constexpr std::size_t longest_report = 256u << 20;
-
-void put(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t sent = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) ::_exit(1);  // the parent is gone: the lock goes with this process
-    text.remove_prefix(static_cast<std::size_t>(sent));
-  }
+std::string words_of(const Outputs& outputs) {
+  std::string words;
+  for (const auto& [name, path] : outputs) words += fmt::format(" {} {}", name, path.base());
+  return words;
 }
 
-void put_line(int fd, std::string_view text, std::string_view last_word) {
-  std::string line(text);
-  std::ranges::replace(line, '\n', ' ');
-  put(fd, fmt::format("{}\n{}\n", line, last_word));
+std::string words_of(const std::set<StorePath>& paths) {
+  std::string words;
+  for (const StorePath& path : paths) words += " " + path.base();
+  return words;
 }
 
-struct Task {
-  const StoreLayout& layout;
-  const Account& account;
-  const StorePath& derivation;
-  const Outputs& outputs;
-  std::chrono::milliseconds patience;
-};
-
-void work(const Task& task, int channel) {
-  if (const auto became = become(task.account); !became)
-    return put_line(channel, became.error(), failed);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of user clears it
-  DebtFolder debt(task.layout, task.derivation);
-  switch (debt.lock(task.patience)) {
-    case DebtFolder::State::absent:
-      return put(channel, fmt::format("{}\n", absent));
-    case DebtFolder::State::in_use:
-      return put(channel, fmt::format("{}\n", in_use));
-    case DebtFolder::State::locked:
-      break;
-  }
-  const Inspection found = inspect(task.layout, task.derivation, task.outputs, debt.granted());
-  put(channel, encode(found));
-  put(channel, fmt::format("{}\n", inspected));
-
-  char request = 0;
-  if (::read(channel, &request, 1) != 1 || request != remove_request) return;
-  debt.remove();
-  put(channel, fmt::format("{}\n", removed));
+FolderLock lock_of(std::string_view last_word) {
+  if (last_word == inspecting::absent) return FolderLock::absent;
+  return last_word == inspecting::in_use ? FolderLock::in_use : FolderLock::locked;
 }
 
-[[noreturn]] void child(const Task& task, int channel) {
-  // Of root's descriptors none but this channel is kept: no log, no database, no pipe of Nix's.
-  constexpr int kept = 0;
-  if (::dup2(channel, kept) != kept || ::close_range(kept + 1, ~0U, 0) != 0) ::_exit(1);
-  try {
-    work(task, kept);
-  } catch (const std::exception& error) {
-    put_line(kept, error.what(), failed);
+/// Takes "mark <number>\n" from the front of an answer; none if it does not begin so.
+std::optional<std::int64_t> take_mark(std::string_view& text) {
+  const auto line_end = text.find('\n');
+  if (!text.starts_with(fmt::format("{} ", inspecting::mark_debt)) ||
+      line_end == std::string_view::npos)
+    return std::nullopt;
+  std::int64_t mark = 0;
+  const char* first = text.data() + inspecting::mark_debt.size() + 1;
+  if (std::from_chars(first, text.data() + line_end, mark).ptr != text.data() + line_end)
+    return std::nullopt;
+  text.remove_prefix(line_end + 1);
+  return mark;
+}
+
+/// Two lines of RecentAmendment::print, and a line for each path.
+tl::expected<RecentAmendment, std::string> decode_recent(std::string_view text) {
+  const auto first = text.find('\n');
+  const auto second = first == std::string_view::npos ? first : text.find('\n', first + 1);
+  if (second == std::string_view::npos)
+    return tl::make_unexpected("the inspecting process reported " + quote(text));
+  auto amendment = RecentAmendment::parse(text.substr(0, second + 1));
+  if (!amendment) return amendment;
+  for (text.remove_prefix(second + 1); !text.empty();) {
+    const auto end = std::min(text.find('\n'), text.size() - 1);
+    auto path = StorePath::parse(text.substr(0, end));
+    if (!path) return tl::make_unexpected("the inspecting process reported: " + path.error());
+    amendment->paths.insert(*std::move(path));
+    text.remove_prefix(end + 1);
   }
-  ::_exit(0);
+  return amendment;
 }
 
 }  // namespace
 
 tl::expected<Inspector, std::string> Inspector::start(const StoreLayout& layout,
-                                                      const Account& account,
-                                                      const StorePath& derivation,
-                                                      const Outputs& outputs,
-                                                      std::chrono::milliseconds patience) {
+                                                      const Account& account) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return tl::make_unexpected(fmt::format("cannot make a socket: {}", std::strerror(errno)));
@@ -103,14 +84,13 @@ tl::expected<Inspector, std::string> Inspector::start(const StoreLayout& layout,
   const Fd theirs{ends[1]};
   const pid_t pid = ::fork();
   if (pid < 0) return tl::make_unexpected(fmt::format("cannot fork: {}", std::strerror(errno)));
-  if (pid == 0) child({layout, account, derivation, outputs, patience}, theirs.get());
-  return Inspector(std::move(ours), pid, outputs);
+  if (pid == 0) inspecting::serve(layout, account, theirs.get());
+  return Inspector(std::move(ours), pid);
 }
 
 Inspector::Inspector(Inspector&& other) noexcept
     : channel_(std::move(other.channel_)),
       pid_(std::exchange(other.pid_, -1)),
-      outputs_(std::move(other.outputs_)),
       unread_(std::move(other.unread_)) {}
 
 Inspector::~Inspector() {
@@ -121,52 +101,122 @@ Inspector::~Inspector() {
   }
 }
 
-tl::expected<std::string, std::string> Inspector::receive(std::string& last_word) {
+tl::expected<Inspector::Answer, std::string> Inspector::receive() {
   const auto complete = [this](std::string_view word) {
     const auto line = fmt::format("{}\n", word);
     return unread_ == line || unread_.ends_with("\n" + line);
   };
   for (;;) {
-    const auto* word = std::ranges::find_if(last_words, complete);
-    if (word != last_words.end()) {
-      last_word = *word;
-      std::string part = std::exchange(unread_, {});
-      part.resize(part.size() - word->size() - 1);
-      if (*word != failed) return part;
-      return tl::make_unexpected(part.substr(0, part.find('\n')));
+    const auto* word = std::ranges::find_if(inspecting::last_words, complete);
+    if (word != inspecting::last_words.end()) {
+      std::string text = std::exchange(unread_, {});
+      text.resize(text.size() - word->size() - 1);
+      if (*word != inspecting::failed) return Answer{std::move(text), std::string(*word)};
+      return tl::make_unexpected(text.substr(0, text.find('\n')));
     }
     std::array<char, 16 * 1024> buffer{};
     const ssize_t got = ::read(channel_.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return tl::make_unexpected(std::string("the inspecting process ended early"));
     unread_.append(buffer.data(), static_cast<std::size_t>(got));
-    if (unread_.size() > longest_report)
+    if (unread_.size() > longest_answer)
       return tl::make_unexpected(std::string("the inspecting process reports without end"));
   }
 }
 
-tl::expected<Inspector::Report, std::string> Inspector::report() {
-  std::string last_word;
-  const auto text = receive(last_word);
-  if (!text) return tl::make_unexpected(text.error());
-  if (last_word == in_use) return Report{DebtFolder::State::in_use, {}};
-  if (last_word == absent) return Report{DebtFolder::State::absent, {}};
-  if (last_word != inspected)
+tl::expected<Inspector::Answer, std::string> Inspector::ask(const std::string& request) {
+  const std::string line = request + "\n";
+  for (std::string_view left = line; !left.empty();) {
+    const ssize_t sent = ::send(channel_.get(), left.data(), left.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) break;  // its last words may say why
+    left.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return receive();
+}
+
+tl::expected<void, std::string> Inspector::order(const std::string& request) {
+  const auto answer = ask(request);
+  if (!answer) return tl::make_unexpected(answer.error());
+  if (!answer->text.empty() || answer->last_word != inspecting::done)
     return tl::make_unexpected(std::string("the inspecting process spoke out of turn"));
-  auto inspection = decode(*text, outputs_);
+  return {};
+}
+
+tl::expected<Inspector::Debt, std::string> Inspector::take_debt(
+    const StorePath& derivation, const Outputs& outputs, std::chrono::milliseconds patience) {
+  const auto answer = ask(fmt::format("{} {} {}{}", inspecting::debt, derivation.base(),
+                                      patience.count(), words_of(outputs)));
+  if (!answer) return tl::make_unexpected(answer.error());
+  Debt debt{.state = lock_of(answer->last_word), .inspection = {}, .mark = {}};
+  if (debt.state != FolderLock::locked) return debt;
+  std::string_view text = answer->text;
+  debt.mark = take_mark(text);
+  auto inspection = decode(text, outputs);
   if (!inspection) return tl::make_unexpected(inspection.error());
-  return Report{DebtFolder::State::locked, *std::move(inspection)};
+  debt.inspection = *std::move(inspection);
+  return debt;
+}
+
+tl::expected<void, std::string> Inspector::set_mark(std::int64_t mark) {
+  return order(fmt::format("{} {}", inspecting::mark_debt, mark));
 }
 
 tl::expected<void, std::string> Inspector::remove_debt() {
-  if (::send(channel_.get(), &remove_request, 1, MSG_NOSIGNAL) != 1)
-    return tl::make_unexpected(std::string("the inspecting process ended early"));
-  std::string last_word;
-  const auto text = receive(last_word);
-  if (!text) return tl::make_unexpected(text.error());
-  if (last_word != removed)
-    return tl::make_unexpected(std::string("the inspecting process spoke out of turn"));
-  return {};
+  return order(std::string(inspecting::pay_debt));
+}
+
+tl::expected<Inspector::Recent, std::string> Inspector::take_recent(
+    const StorePath& derivation, std::chrono::milliseconds patience) {
+  const auto answer =
+      ask(fmt::format("{} {} {}", inspecting::recent, derivation.base(), patience.count()));
+  if (!answer) return tl::make_unexpected(answer.error());
+  Recent recent{.state = lock_of(answer->last_word), .amendment = {}};
+  if (recent.state != FolderLock::locked) return recent;
+  auto amendment = decode_recent(answer->text);
+  if (!amendment) return tl::make_unexpected(amendment.error());
+  recent.amendment = *std::move(amendment);
+  return recent;
+}
+
+tl::expected<RecentAmendment, std::string> Inspector::keep_recent(
+    const StorePath& derivation, const RecentAmendment& amendment) {
+  if (const auto told = order(fmt::format("{} {}", inspecting::readers, amendment.readers.print()));
+      !told)
+    return tl::make_unexpected(told.error());
+  const auto answer =
+      ask(fmt::format("{} {} {} {:d}{}", inspecting::keep, derivation.base(), amendment.mark,
+                      amendment.unfinished, words_of(amendment.paths)));
+  if (!answer) return tl::make_unexpected(answer.error());
+  return decode_recent(answer->text);
+}
+
+tl::expected<void, std::string> Inspector::write_recent(const RecentAmendment& amendment) {
+  if (auto told = order(fmt::format("{} {}", inspecting::readers, amendment.readers.print()));
+      !told)
+    return told;
+  return order(fmt::format("{} {} {:d}", inspecting::write, amendment.mark, amendment.unfinished));
+}
+
+tl::expected<void, std::string> Inspector::remove_recent() {
+  return order(std::string(inspecting::forget));
+}
+
+tl::expected<Inspection, std::string> Inspector::inspect(const std::optional<StorePath>& derivation,
+                                                         const Outputs& outputs,
+                                                         const std::set<StorePath>& wanted) {
+  if (auto told = order(std::string(inspecting::want) + words_of(wanted)); !told)
+    return tl::make_unexpected(told.error());
+  const auto answer = ask(fmt::format("{} {}{}", inspecting::scan,
+                                      derivation ? derivation->base() : "-", words_of(outputs)));
+  if (!answer) return tl::make_unexpected(answer.error());
+  auto inspection = decode(answer->text, outputs);
+  if (!inspection) return tl::make_unexpected(inspection.error());
+  // What was not asked for cannot have been found.
+  for (const auto& [name, findings] : *inspection)
+    if (!std::ranges::includes(wanted, findings.references))
+      return tl::make_unexpected(std::string("the inspecting process found what was not wanted"));
+  return inspection;
 }
 
 }  // namespace airlock

@@ -134,11 +134,12 @@ std::set<StorePath> WritableNixDatabase::closure_of(Id path) {
       path);
 }
 
-bool WritableNixDatabase::has_other_referrers(Id path) {
-  SQLite::Statement query(database_,
-                          "SELECT 1 FROM Refs WHERE reference = ?1 AND referrer <> ?1 LIMIT 1");
+std::set<WritableNixDatabase::Id> WritableNixDatabase::referrers_of(Id path) {
+  SQLite::Statement query(database_, "SELECT referrer FROM Refs WHERE reference = ?");
   query.bind(1, path);
-  return query.executeStep();
+  std::set<Id> referrers;
+  while (query.executeStep()) referrers.insert(query.getColumn(0).getInt64());
+  return referrers;
 }
 
 bool WritableNixDatabase::add_reference(Id referrer, Id reference) {
@@ -155,6 +156,12 @@ void WritableNixDatabase::set_signatures(Id path, const std::vector<std::string>
   if (!signatures.empty()) update.bind(1, fmt::format("{}", fmt::join(signatures, " ")));
   update.bind(2, path);
   update.exec();
+}
+
+void WritableNixDatabase::remove_references(Id path) {
+  SQLite::Statement remove(database_, "DELETE FROM Refs WHERE referrer = ?");
+  remove.bind(1, path);
+  remove.exec();
 }
 
 void WritableNixDatabase::invalidate(Id path) {

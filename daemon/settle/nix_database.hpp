@@ -34,10 +34,25 @@ class WritableNixDatabase {
   [[nodiscard]] std::vector<std::pair<std::string, StorePath>> outputs_of(const StorePath& drv);
   [[nodiscard]] std::set<StorePath> references_of(Id path);
   [[nodiscard]] std::set<StorePath> closure_of(Id path);
-  [[nodiscard]] bool has_other_referrers(Id path);
+  [[nodiscard]] std::set<Id> referrers_of(Id path);
+
+  /// A valid path that was built here.
+  struct Dependent {
+    Id id = 0;
+    StorePath path;
+    /// As long as it is valid, and then which of its outputs the path is.
+    std::optional<StorePath> derivation{};
+    std::string output = "out";
+  };
+  /// What was built from `sources` or from anything that refers to them, or may have been, of what
+  /// was registered after `mark`. `sources` need not be valid any more.
+  [[nodiscard]] std::vector<Dependent> dependents_of(const std::set<StorePath>& sources, Id mark);
+  /// The greatest id that was ever given.
+  [[nodiscard]] Id last_id();
 
   [[nodiscard]] bool add_reference(Id referrer, Id reference);  ///< false: it was there
   void set_signatures(Id path, const std::vector<std::string>& signatures);
+  void remove_references(Id path);
   void invalidate(Id path);
 
  private:

@@ -12,8 +12,14 @@ namespace {
 
 using Database = WritableNixDatabase;
 
-/// The rows of the outputs that are still valid, by output name.
-using Rows = std::map<std::string, Database::Path>;
+template <class Action>
+auto guarded(const Action& action) -> tl::expected<decltype(action()), std::string> {
+  try {
+    return action();
+  } catch (const std::exception& error) {
+    return tl::make_unexpected(std::string(error.what()));
+  }
+}
 
 std::size_t add_references(const StoreLayout& layout, Database& database, Database::Id output,
                            const std::set<StorePath>& references) {
@@ -40,79 +46,57 @@ void sign_again(const StoreLayout& layout, Database& database, const StorePath& 
   database.set_signatures(row.id, signatures);
 }
 
-/// The first path that breaks the rule. What Nix itself has judged of the output before, itself
-/// included, cannot be it.
-std::optional<StorePath> offender(Database& database, const StorePath& path, Database::Id id,
-                                  const ReferenceRule& rule, const std::set<StorePath>& listed) {
-  for (const StorePath& used :
-       rule.requisites ? database.closure_of(id) : database.references_of(id))
-    if (used != path && rule.allows != listed.contains(used)) return used;
-  return std::nullopt;
+OutputRows rows_of(Database& database, const Outputs& outputs) {
+  OutputRows rows;
+  for (const auto& [name, path] : outputs)
+    if (auto row = database.find(path)) rows.emplace(name, *std::move(row));
+  return rows;
 }
 
-std::vector<Violation> judge(Database& database, const Outputs& outputs, const Rows& rows,
-                             const Inspection& inspection) {
-  std::vector<Violation> violations;
-  for (const auto& [name, row] : rows) {
-    const StorePath& path = outputs.at(name);
-    for (const auto& [rule_name, listed] : inspection.at(name).rules) {
-      const auto rule = std::ranges::find(reference_rules, rule_name, &ReferenceRule::name);
-      if (auto used = offender(database, path, row.id, *rule, listed))
-        violations.push_back({name, path, rule->name, *std::move(used)});
-    }
-  }
-  return violations;
-}
-
-/// Outputs may refer to one another, so one may only go after another has gone.
-void invalidate(Database& database, const Rows& rows, std::vector<Violation>& violations) {
-  std::set<std::string> gone;
-  for (bool progress = true; progress;) {
-    progress = false;
-    for (Violation& violation : violations) {
-      const Database::Id id = rows.at(violation.output).id;
-      if (violation.invalidated) continue;
-      if (!gone.contains(violation.output)) {
-        if (database.has_other_referrers(id)) continue;
-        database.invalidate(id);
-        gone.insert(violation.output);
-      }
-      violation.invalidated = progress = true;
-    }
-  }
+bool is_complete(Database& database, Database::Id path, const std::set<StorePath>& references) {
+  return std::ranges::includes(database.references_of(path), references);
 }
 
 }  // namespace
 
 tl::expected<Registry::Built, std::string> Registry::built(const StorePath& derivation) const {
-  try {
+  return guarded([&] {
     Database database(layout_);
     Built built;
     for (const auto& [name, path] : database.outputs_of(derivation)) {
       built.outputs.emplace(name, path);
-      const auto row = database.find(path);
-      if (!row) continue;
-      built.any_valid = true;
-      if (!row->content_addressed) built.valid.emplace(name, path);
+      if (database.find(path)) built.valid.emplace(name, path);
     }
     return built;
-  } catch (const std::exception& error) {
-    return tl::make_unexpected(std::string(error.what()));
-  }
+  });
+}
+
+tl::expected<std::optional<std::int64_t>, std::string> Registry::incomplete_since(
+    const Outputs& outputs, const Inspection& inspection) const {
+  return guarded([&] {
+    Database database(layout_);
+    const OutputRows rows = rows_of(database, outputs);
+    std::optional<std::int64_t> first;
+    bool incomplete = false;
+    for (const auto& [name, row] : rows) {
+      first = std::min(first.value_or(row.id), row.id);
+      if (!is_complete(database, row.id, inspection.at(name).references)) incomplete = true;
+    }
+    return incomplete ? first : std::nullopt;
+  });
 }
 
 tl::expected<Amendment, std::string> Registry::amend(
     const Outputs& outputs, const Inspection& inspection, const std::vector<SigningKey>& keys,
-    const std::function<void()>& before_commit) const {
-  try {
+    Breach breach, const std::function<void()>& before_commit) const {
+  return guarded([&] {
     Database database(layout_);
     SQLite::Transaction transaction = database.begin();
-    Rows rows;
-    for (const auto& [name, path] : outputs)
-      if (auto row = database.find(path)) rows.emplace(name, *std::move(row));
-
+    const OutputRows rows = rows_of(database, outputs);
     Amendment amendment;
     for (const auto& [name, row] : rows) {
+      // References are part of a content-addressed path's address.
+      if (row.content_addressed) continue;
       const std::size_t added =
           add_references(layout_, database, row.id, inspection.at(name).references);
       if (added == 0) continue;
@@ -120,13 +104,34 @@ tl::expected<Amendment, std::string> Registry::amend(
       sign_again(layout_, database, outputs.at(name), row, keys);
     }
     amendment.violations = judge(database, outputs, rows, inspection);
-    invalidate(database, rows, amendment.violations);
+    if (breach == Breach::take_back)
+      amendment.taken_back = take_back(database, rows, amendment.violations);
     if (before_commit) before_commit();
     transaction.commit();
     return amendment;
-  } catch (const std::exception& error) {
-    return tl::make_unexpected(std::string(error.what()));
-  }
+  });
+}
+
+tl::expected<Registry::Dependents, std::string> Registry::dependents(
+    const std::set<StorePath>& sources, const std::set<StorePath>& wanted,
+    std::int64_t mark) const {
+  return guarded([&] {
+    Database database(layout_);
+    Dependents dependents;
+    // Before the question, so that nothing falls between this time and the next.
+    dependents.seen = database.last_id();
+    std::set<StorePath> grouped;
+    for (const auto& [id, path, derivation, output] : database.dependents_of(sources, mark)) {
+      if (is_complete(database, id, wanted) || (derivation && !grouped.insert(*derivation).second))
+        continue;
+      auto& group = dependents.groups.emplace_back(Dependents::Group{derivation, {{output, path}}});
+      // A rule may name any output of the derivation.
+      if (derivation)
+        for (auto& [name, sibling] : database.outputs_of(*derivation))
+          if (database.find(sibling)) group.outputs.emplace(name, std::move(sibling));
+    }
+    return dependents;
+  });
 }
 
 }  // namespace airlock

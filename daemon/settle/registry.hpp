@@ -1,30 +1,24 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
 
 #include "daemon/settle/inspection.hpp"
+#include "daemon/settle/rules.hpp"
 #include "daemon/settle/signing_key.hpp"
 
 namespace airlock {
 
-/// An output that refers to what its derivation forbids, now that its references are complete.
-struct Violation {
-  std::string output;
-  StorePath path;
-  std::string_view rule;
-  StorePath reference;
-  bool invalidated = false;  ///< no longer valid; otherwise something refers to it already
-};
-
 struct Amendment {
   std::map<std::string, std::size_t> added;  ///< by output: references that were missing
   std::vector<Violation> violations;
+  std::set<std::string> taken_back;  ///< outputs that are no longer valid
 };
 
 /// Nix's database of valid paths, to be amended by root beside a running Nix. Every use opens it
@@ -35,18 +29,37 @@ class Registry {
   explicit Registry(StoreLayout layout) : layout_(std::move(layout)) {}
 
   struct Built {
-    Outputs outputs;         ///< all with a known path
-    Outputs valid;           ///< those that are valid and not content-addressed
-    bool any_valid = false;  ///< content-addressed ones included
+    Outputs outputs;  ///< all with a known path
+    Outputs valid;
   };
   [[nodiscard]] tl::expected<Built, std::string> built(const StorePath& derivation) const;
 
+  /// When an output does not have all of the references that were found: a number such that all
+  /// that was registered after the first of the outputs has a greater one.
+  [[nodiscard]] tl::expected<std::optional<std::int64_t>, std::string> incomplete_since(
+      const Outputs& outputs, const Inspection& inspection) const;
+
   /// In one transaction: adds the references that were found and are missing, signs again what was
-  /// changed, applies the rules and takes the validity of what breaks them. A found path that is
-  /// not valid is an error, and nothing is changed then. `before_commit` is for tests.
+  /// changed, and applies the rules. A found path that is not valid is an error, and nothing is
+  /// changed then. `before_commit` is for tests.
+  enum class Breach { take_back, tell };  ///< what becomes of outputs that break rules
   [[nodiscard]] tl::expected<Amendment, std::string> amend(
       const Outputs& outputs, const Inspection& inspection, const std::vector<SigningKey>& keys,
-      const std::function<void()>& before_commit = {}) const;
+      Breach breach, const std::function<void()>& before_commit = {}) const;
+
+  /// Outputs of other builds, of one derivation each where it is still known.
+  struct Dependents {
+    struct Group {
+      std::optional<StorePath> derivation;
+      Outputs outputs;
+    };
+    std::vector<Group> groups;  ///< in the order in which they were registered
+    std::int64_t seen = 0;      ///< the mark for the next time
+  };
+  /// What was registered after the mark and built from the sources, and lacks a wanted reference.
+  [[nodiscard]] tl::expected<Dependents, std::string> dependents(const std::set<StorePath>& sources,
+                                                                 const std::set<StorePath>& wanted,
+                                                                 std::int64_t mark) const;
 
  private:
   StoreLayout layout_;

@@ -10,6 +10,8 @@ system_root() {
     debian12) debian_root 12 bookworm ;;
     debian13) debian_root 13 trixie ;;
     */*)
+      # shellcheck disable=SC2034  # read by die: this is the caller's mistake, not the machine's
+      failure_status=125
       [ -d "$1" ] || die "$1 is not a folder"
       if [ ! -r "$1/etc/passwd" ] || [ ! -x "$1/bin/sh" ]; then
         die "$1 is not the root folder of a system: it has no /bin/sh or no user database"

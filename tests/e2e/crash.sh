@@ -124,6 +124,7 @@ rm "$debts"/../test/out
 store_is_clean
 
 step "nothing is left in the end"
+settled
 airlock-env stop-mediator
 airlock-env stop-fs
 ! grep -q airlock /proc/self/mounts || fail "mounts left: $(grep airlock /proc/self/mounts)"

@@ -41,4 +41,4 @@ airlock ledger
 chain=$(query "select group_concat(name, ' < ') from (select substr(c.derivation, 34) || ' by ' || substr(p.derivation, 34) as name
   from parents join sessions c on c.id = parents.session join sessions p on p.id = parents.parent order by c.id)")
 equal "who asked for whom" "level2.drv by level1.drv < level3.drv by level2.drv" "$chain"
-[ -z "$(ls -A "$debts")" ] || fail "debts left: $(ls -R "$debts")"
+settled

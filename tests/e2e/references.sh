@@ -51,7 +51,7 @@ step "signatures hold for the new references"
 nix_command store verify --no-contents --sigs-needed 1 --option secret-key-files '' --option trusted-public-keys "$(cat "$work/public")" "$out" "$dev" 2>verify.log || fail "$(cat verify.log)"
 
 step "no debt is left"
-[ -z "$(ls -A "$debts")" ] || fail "debts left: $(ls -R "$debts")"
+settled
 
 step "with only the output rooted, a collection keeps all of it"
 mkdir -p "$state/gcroots/test"

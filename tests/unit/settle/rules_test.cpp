@@ -86,5 +86,57 @@ TEST_CASE("an output that breaks a rule and is referred to stays, amended") {
   CHECK(store.verifies());
 }
 
+TEST_CASE("siblings that refer to an output in violation go with it") {
+  NEED_PRIVATE_STORE();
+  const PrivateStore store;
+  const auto granted = store.add("granted", "content");
+  const auto derivation = store.build(fmt::format(
+      R"({{ __structuredAttrs = true; outputs = [ "out" "mid" "lib" "doc" ]; outputChecks.lib.allowedReferences = [ ];
+           script = ''p() {{ /bin/sed "s,.*\"$1\":\"\([^\"]*\).*,\1," .attrs.json; }};
+             echo {} > $(p lib); p lib > $(p mid); p mid > $(p out); echo > $(p doc)''; }})",
+      hidden(store, granted)));
+  const auto outside = GENERATE(as<std::string>(), "", "lib", "out");
+  CAPTURE(outside);
+  if (!outside.empty())
+    store.build(fmt::format(
+        R"({{ name = "user"; used = builtins.storePath "{}"; script = "echo $used > $out"; }})",
+        store.layout().print(store.output(derivation, outside))));
+  store.owe(derivation, {granted});
+  const auto settled = settle(store, derivation);
+  REQUIRE(settled.has_value());
+  CHECK_FALSE(store.owes(derivation));
+  CHECK(store.is_valid(store.output(derivation, "doc")));
+  for (const char* name : {"lib", "mid", "out"})
+    CHECK(store.is_valid(store.output(derivation, name)) == !outside.empty());
+  CHECK_THAT(settled->violation,
+             Catch::Contains(outside.empty() ? "is no longer valid either" : "the output stays"));
+  CHECK(store.verifies());
+}
+
+TEST_CASE("a fixed output that names a granted path is not kept") {
+  NEED_PRIVATE_STORE();
+  const PrivateStore store;
+  const auto granted = store.add("granted", "content");
+  const auto naming = GENERATE(true, false);
+  const std::string content = naming ? hidden(store, granted) : "content";
+  const auto derivation = store.build(fmt::format(
+      R"({{ outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = builtins.hashString "sha256" "{0}
+";
+           script = "echo {0} > $out"; }})",
+      content));
+  store.owe(derivation, {granted});
+  const auto settled = settle(store, derivation);
+  REQUIRE(settled.has_value());
+  CHECK_FALSE(store.owes(derivation));
+  CHECK(store.is_valid(store.output(derivation)) == !naming);
+  if (naming)
+    CHECK_THAT(settled->violation, Catch::Contains(store.layout().print(granted)) &&
+                                       Catch::Contains("can have no references") &&
+                                       Catch::Contains("no longer valid"));
+  else
+    CHECK(settled->violation.empty());
+  CHECK(store.verifies());
+}
+
 }  // namespace
 }  // namespace airlock
