@@ -5,6 +5,7 @@
 #include <barrier>
 #include <chrono>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -271,8 +272,9 @@ struct Measures {
   /// The store may lie in memory. What was added through airlock is held until the build ends.
   static void make_room(Bench& bench, const StorePath& path) {
     constexpr std::uint64_t delete_specific = 3;
+    constexpr auto no_limit = std::numeric_limits<std::uint64_t>::max();
     Client client(bench.socket_);
-    (void)client.ask(wire::CollectGarbage{delete_specific, {path}, false, 0});
+    (void)client.ask(wire::CollectGarbage{delete_specific, {path}, false, no_limit});
   }
 };
 
