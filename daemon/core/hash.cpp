@@ -1,5 +1,6 @@
 #include "daemon/core/hash.hpp"
 
+#include <nettle/sha2.h>
 #include <sodium.h>
 
 #include <array>
@@ -128,21 +129,21 @@ std::string Hash::nix32() const {
   return to_nix32(digest);
 }
 
-static_assert(sizeof(crypto_hash_sha256_state) <= 128);
+static_assert(sizeof(sha256_ctx) <= 128);
 
 Sha256::Sha256() {
-  crypto_hash_sha256_init(new (state_) crypto_hash_sha256_state);
+  sha256_init(new (state_) sha256_ctx);
 }
 
 void Sha256::update(std::string_view bytes) {
-  crypto_hash_sha256_update(std::launder(reinterpret_cast<crypto_hash_sha256_state*>(state_)),
-                            reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  sha256_update(std::launder(reinterpret_cast<sha256_ctx*>(state_)), bytes.size(),
+                reinterpret_cast<const std::uint8_t*>(bytes.data()));
 }
 
 Hash Sha256::finish() {
-  Hash hash{HashAlgorithm::sha256, std::vector<std::uint8_t>(crypto_hash_sha256_BYTES)};
-  crypto_hash_sha256_final(std::launder(reinterpret_cast<crypto_hash_sha256_state*>(state_)),
-                           hash.digest.data());
+  Hash hash{HashAlgorithm::sha256, std::vector<std::uint8_t>(SHA256_DIGEST_SIZE)};
+  sha256_digest(std::launder(reinterpret_cast<sha256_ctx*>(state_)), hash.digest.size(),
+                hash.digest.data());
   return hash;
 }
 

@@ -35,7 +35,7 @@ struct Hash {
 
 [[nodiscard]] tl::expected<HashAlgorithm, std::string> parse_hash_algorithm(std::string_view name);
 
-/// SHA-256 in pieces (libsodium).
+/// SHA-256 in pieces (nettle, which uses the processor's own instructions for it).
 class Sha256 {
  public:
   Sha256();

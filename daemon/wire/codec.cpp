@@ -171,15 +171,24 @@ void FramedSource::drain(std::uint64_t most) {
 }
 
 void FramedSink::write(std::string_view bytes) {
+  if (bytes.size() >= frame_size) {  // a frame of its own, without a copy
+    flush_frame();
+    send_frame(bytes);
+    return;
+  }
   buffer_.append(bytes);
   if (buffer_.size() >= frame_size) flush_frame();
 }
 
 void FramedSink::flush_frame() {
   if (buffer_.empty()) return;
-  writer_.u64(buffer_.size());
-  writer_.raw(buffer_);
+  send_frame(buffer_);
   buffer_.clear();
+}
+
+void FramedSink::send_frame(std::string_view bytes) {
+  writer_.u64(bytes.size());
+  writer_.raw(bytes);
 }
 
 void FramedSink::finish() {

@@ -153,6 +153,7 @@ class FramedSink final : public Sink {
 
  private:
   void flush_frame();
+  void send_frame(std::string_view bytes);
   Writer& writer_;
   std::string buffer_;
 };

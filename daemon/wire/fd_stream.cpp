@@ -15,6 +15,10 @@ namespace {
 constexpr std::size_t write_buffer = 32 * 1024;
 constexpr std::size_t most_ahead = 16 << 20;
 
+ConnectionOver too_late(const char* what) {
+  return ConnectionOver(std::string("the peer ") + what + " nothing before the deadline");
+}
+
 /// watched may be -1, which poll passes over.
 void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadline,
               const char* what) {
@@ -24,8 +28,7 @@ void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadl
     const int n = ::poll(entries.data(), entries.size(), timeout);
     if (n > 0 && entries[0].revents != 0) return;
     if (n > 0) throw WatchedHungUp("the client hung up while its request was worked on");
-    if (n == 0)
-      throw ConnectionOver(std::string("the peer ") + what + " nothing before the deadline");
+    if (n == 0) throw too_late(what);
     if (errno != EINTR) throw ConnectionOver(std::string("poll: ") + std::strerror(errno));
   }
 }
@@ -45,42 +48,58 @@ bool FdSource::take_ahead() {
 }
 
 bool FdSource::fill() {
+  begin_ = 0;
   if (!ahead_.empty()) {
-    begin_ = 0;
     end_ = ahead_.copy(buffer_.data(), buffer_.size());
     ahead_.erase(0, end_);
-    return true;
+  } else {
+    end_ = receive(buffer_);
   }
+  return end_ > 0;
+}
+
+std::size_t FdSource::receive(std::span<char> buffer) {
+  // Nothing else to look at: one call that waits, rather than one to see that there is nothing, one
+  // to wait and one to read.
+  const bool alone = watched_ < 0;
+  if (alone) apply_deadline();
   for (;;) {
-    const auto n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-    if (n > 0) {
-      begin_ = 0;
-      end_ = static_cast<std::size_t>(n);
-      return true;
-    }
-    if (n == 0) return false;
+    const auto n = ::recv(fd_, buffer.data(), buffer.size(), alone ? 0 : MSG_DONTWAIT);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == ECONNRESET) return 0;
+    if (errno == EAGAIN && alone) throw too_late("sent");
     if (errno == EAGAIN)
       wait_for(fd_, POLLIN, watched_, deadline_, "sent");
-    else if (errno == ECONNRESET)
-      return false;
     else if (errno != EINTR)
       throw ConnectionOver(std::string("reading failed: ") + std::strerror(errno));
   }
 }
 
+void FdSource::apply_deadline() {
+  if (applied_ == deadline_) return;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deadline_);
+  const timeval limit{seconds.count(), std::chrono::microseconds(deadline_ - seconds).count()};
+  if (::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
+    throw ConnectionOver(std::string("setting a deadline failed: ") + std::strerror(errno));
+  applied_ = deadline_;
+}
+
 void FdSource::read(std::span<char> buffer) {
-  bool first = true;
-  while (!buffer.empty()) {
-    if (begin_ == end_ && !fill()) {
+  for (bool first = true; !buffer.empty(); first = false) {
+    std::size_t piece = 0;
+    if (begin_ == end_ && ahead_.empty() && buffer.size() >= buffer_.size()) {
+      piece = receive(buffer);  // nothing is gained by a copy in between
+    } else if (begin_ < end_ || fill()) {
+      piece = std::min(buffer.size(), end_ - begin_);
+      std::memcpy(buffer.data(), buffer_.data() + begin_, piece);
+      begin_ += piece;
+    }
+    if (piece == 0) {
       closed_between_ = first;
       throw ConnectionOver(first ? "the peer closed the connection"
                                  : "the peer closed the connection in the middle of a message");
     }
-    const auto piece = std::min(buffer.size(), end_ - begin_);
-    std::memcpy(buffer.data(), buffer_.data() + begin_, piece);
-    begin_ += piece;
     buffer = buffer.subspan(piece);
-    first = false;
   }
 }
 

@@ -14,8 +14,9 @@ class WatchedHungUp : public ConnectionOver {
   using ConnectionOver::ConnectionOver;
 };
 
-/// Reads a stream socket through a buffer. Throws ConnectionOver when the peer closed ("closed" is
-/// then true and nothing was read) or when no byte came for as long as the deadline says.
+/// Reads a stream socket through a buffer; what is asked for in large pieces is read in place. Sets
+/// the socket's own time limit for receiving. Throws ConnectionOver when the peer closed ("closed"
+/// is then true and nothing was read) or when no byte came for as long as the deadline says.
 class FdSource final : public Source {
  public:
   /// The descriptor is the caller's and must outlive this. Zero: no deadline.
@@ -34,10 +35,14 @@ class FdSource final : public Source {
   [[nodiscard]] bool take_ahead();
 
  private:
-  bool fill();
+  bool fill();  ///< false at the end
+  /// At least one byte, or 0 at the end.
+  [[nodiscard]] std::size_t receive(std::span<char> buffer);
+  void apply_deadline();
   int fd_;
   int watched_ = -1;
   std::chrono::milliseconds deadline_;
+  std::chrono::milliseconds applied_{0};  ///< to the socket, which has none at first
   std::array<char, 32 * 1024> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
