@@ -5,9 +5,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
-
-#include "fusefs/view/tree.hpp"
+#include <string>
+#include <utility>
 
 namespace airlock::fusefs {
 namespace {
@@ -15,8 +14,19 @@ namespace {
 // What a handler answers follows from the derivation and never changes, so the kernel may keep it.
 constexpr double forever = 1e9;
 
+View& view_of(fuse_req_t request) {
+  return *static_cast<View*>(fuse_req_userdata(request));
+}
+
 Tree& tree_of(fuse_req_t request) {
-  return *static_cast<Tree*>(fuse_req_userdata(request));
+  return view_of(request).tree;
+}
+
+/// Answers by who asks, now or when that is known. The request, and with it the calling thread,
+/// waits that long.
+void ask_who(fuse_req_t request, Contacts::Answer answer) {
+  const auto* context = fuse_req_ctx(request);
+  view_of(request).contacts.ask(context->pid, context->uid, std::move(answer));
 }
 
 /// libfuse passes the number of the calling thread, not of its process.
@@ -51,6 +61,14 @@ void init(void*, fuse_conn_info* connection) {
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  if (parent == var_node) {
+    // Only names that a caller could have are worth to find out who it is.
+    if (!tree_of(request).may_be_in_var(name))
+      return fail(request, std::errc::no_such_file_or_directory);
+    return ask_who(request, [request, name = std::string(name)](const auto& derivation) {
+      answer_entry(request, tree_of(request).look_up_in_var(derivation, name));
+    });
+  }
   answer_entry(request, tree_of(request).look_up(parent, name, caller_of(request)));
 }
 
@@ -111,25 +129,44 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, f
   fuse_reply_buf(request, bytes->data(), bytes->size());
 }
 
-void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
-  std::string buffer(size, '\0');
-  std::size_t filled = 0;
-  const auto take = [&](const Tree::Listed& listed) {
+/// A piece of a listing, as long as the kernel has room for it.
+class Piece {
+ public:
+  Piece(fuse_req_t request, std::size_t size) : request_(request), buffer_(size, '\0') {}
+
+  bool take(const Tree::Listed& listed) {
     struct stat attributes {};
     attributes.st_ino = listed.inode_number;
     attributes.st_mode = listed.type;
-    const auto needed = fuse_add_direntry(request, buffer.data() + filled, size - filled,
+    const auto room = buffer_.size() - filled_;
+    const auto needed = fuse_add_direntry(request_, buffer_.data() + filled_, room,
                                           listed.name.c_str(), &attributes, listed.next);
-    if (needed > size - filled) return false;
-    filled += needed;
+    if (needed > room) return false;
+    filled_ += needed;
     return true;
-  };
-  const auto listed = tree_of(request).list(node, from, take);
-  if (!listed) {
-    fail(request, listed.error());
-    return;
   }
-  fuse_reply_buf(request, buffer.data(), filled);
+  void reply() { fuse_reply_buf(request_, buffer_.data(), filled_); }
+
+ private:
+  fuse_req_t request_;
+  std::string buffer_;
+  std::size_t filled_ = 0;
+};
+
+void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
+  if (node == var_node) {
+    return ask_who(request, [request, size, from](const auto& derivation) {
+      Piece piece(request, size);
+      tree_of(request).list_var(derivation, from,
+                                [&](const auto& listed) { return piece.take(listed); });
+      piece.reply();
+    });
+  }
+  Piece piece(request, size);
+  const auto listed = tree_of(request).list(
+      node, from, [&](const Tree::Listed& entry) { return piece.take(entry); });
+  if (!listed) return fail(request, listed.error());
+  piece.reply();
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
