@@ -18,6 +18,9 @@ namespace {
 /// airlockd may be on its way up again; what a build finds must not depend on that.
 constexpr std::chrono::seconds arrival_deadline{10};
 constexpr std::chrono::milliseconds arrival_delay{100};
+/// What a session usually needs to be open. While this lasts the others wait as well who look for
+/// the same name in `var`; after it, only this sandbox.
+constexpr std::chrono::milliseconds offer_delay{100};
 
 constexpr const char* no_mediator =
     "this build looked into /nix/var, and airlockd is not running; start it (systemctl start "
@@ -97,6 +100,9 @@ void Sessions::open_for(std::shared_ptr<Arrival> arrival) {
     return parts_.contacts.forget(sandbox);
   }
   const auto root = arrival->first.root;
+  parts_.loop.after(offer_delay, [this, sandbox, derivation = arrival->folder.derivation] {
+    parts_.contacts.offer(sandbox, derivation);
+  });
   Announcement announcement{std::move(arrival->folder.derivation),
                             std::move(arrival->folder.folder),
                             root,

@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -21,11 +23,11 @@ Contacts::~Contacts() {
   thread_.join();
 }
 
-void Contacts::ask(pid_t thread, uid_t user, Answer answer) {
+void Contacts::ask(pid_t thread, uid_t user, Patience patience, Answer answer) {
   {
     const std::lock_guard lock(mutex_);
     if (!stopped_) {
-      questions_[user].push_back({thread, std::move(answer)});
+      questions_[user].push_back({thread, patience, std::move(answer)});
       asked_.notify_one();
       return;
     }
@@ -40,8 +42,25 @@ std::vector<Contacts::FirstContact> Contacts::take() {
   return std::exchange(first_contacts_, {});
 }
 
+void Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
+  std::vector<Question> hasty;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sandboxes_.find(sandbox);
+    if (found == sandboxes_.end() || found->second.decided) return;
+    found->second.derivation = derivation;
+    auto& waiting = found->second.waiting;
+    const auto first_hasty = std::partition(
+        waiting.begin(), waiting.end(),
+        [](const Question& question) { return question.patience == Patience::until_decided; });
+    std::move(first_hasty, waiting.end(), std::back_inserter(hasty));
+    waiting.erase(first_hasty, waiting.end());
+  }
+  for (const auto& question : hasty) question.answer(derivation);
+}
+
 void Contacts::decide(FileIdentity sandbox, std::optional<StorePath> derivation) {
-  std::vector<Answer> waiting;
+  std::vector<Question> waiting;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sandboxes_.find(sandbox);
@@ -50,11 +69,11 @@ void Contacts::decide(FileIdentity sandbox, std::optional<StorePath> derivation)
     found->second.derivation = derivation;
     waiting = std::exchange(found->second.waiting, {});
   }
-  for (const auto& answer : waiting) answer(derivation);
+  for (const auto& question : waiting) question.answer(derivation);
 }
 
 void Contacts::forget(FileIdentity sandbox) {
-  std::vector<Answer> waiting;
+  std::vector<Question> waiting;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sandboxes_.find(sandbox);
@@ -62,25 +81,25 @@ void Contacts::forget(FileIdentity sandbox) {
     waiting = std::move(found->second.waiting);
     sandboxes_.erase(found);
   }
-  for (const auto& answer : waiting) answer(std::nullopt);
+  for (const auto& question : waiting) question.answer(std::nullopt);
 }
 
 void Contacts::stop() {
-  std::vector<Answer> waiting;
+  std::vector<Question> waiting;
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
     for (auto& [user, questions] : questions_) {
-      for (auto& question : questions) waiting.push_back(std::move(question.answer));
+      std::move(questions.begin(), questions.end(), std::back_inserter(waiting));
     }
     questions_.clear();
     for (auto& [identity, sandbox] : sandboxes_) {
-      for (auto& answer : sandbox.waiting) waiting.push_back(std::move(answer));
+      std::move(sandbox.waiting.begin(), sandbox.waiting.end(), std::back_inserter(waiting));
     }
     sandboxes_.clear();
     asked_.notify_one();
   }
-  for (const auto& answer : waiting) answer(std::nullopt);
+  for (const auto& question : waiting) question.answer(std::nullopt);
 }
 
 void Contacts::run() {
@@ -115,8 +134,9 @@ void Contacts::resolve(Question question) {
       constexpr std::uint64_t one = 1;
       [[maybe_unused]] const auto size = ::write(wake_.get(), &one, sizeof one);
     }
-    if (!sandbox.decided && !stopped_) {
-      sandbox.waiting.push_back(std::move(question.answer));
+    const bool offered = sandbox.derivation && question.patience == Patience::until_offered;
+    if (!sandbox.decided && !offered && !stopped_) {
+      sandbox.waiting.push_back(std::move(question));
       return;
     }
     derivation = sandbox.derivation;

@@ -30,6 +30,10 @@ class Contacts {
  public:
   /// The session whose view the caller is to see; nothing: an empty folder.
   using Answer = std::function<void(const std::optional<StorePath>& derivation)>;
+  /// While the kernel waits for the answer about a name it lets nobody else look for that name in
+  /// the same folder. So such a question is answered when the sandbox's build is known but its
+  /// session is not open yet (offer), and it is the next question, below the name, that waits.
+  enum class Patience { until_decided, until_offered };
 
   /// A sandbox that has not asked before.
   struct FirstContact {
@@ -44,13 +48,15 @@ class Contacts {
   Contacts& operator=(const Contacts&) = delete;
 
   /// From the FUSE threads: never waits. The thread is in the kernel until it has the answer.
-  void ask(pid_t thread, uid_t user, Answer answer);
+  void ask(pid_t thread, uid_t user, Patience patience, Answer answer);
 
   // From the event loop.
 
   /// Readable when there are first contacts to take.
   [[nodiscard]] int descriptor() const { return wake_.get(); }
   [[nodiscard]] std::vector<FirstContact> take();
+  /// Whoever is not patient is told the session that the sandbox will have, if it is to have one.
+  void offer(FileIdentity sandbox, const StorePath& derivation);
   /// Decides a sandbox's first contact, for as long as it is not forgotten.
   void decide(FileIdentity sandbox, std::optional<StorePath> derivation);
   /// Whoever waits finds an empty folder; the next who asks is a first contact again.
@@ -61,13 +67,14 @@ class Contacts {
  private:
   struct Question {
     pid_t thread;
+    Patience patience;
     Answer answer;
   };
   struct Sandbox {
     Fd pid_namespace;
     bool decided = false;
-    std::optional<StorePath> derivation;
-    std::vector<Answer> waiting;
+    std::optional<StorePath> derivation;  ///< decided, or offered
+    std::vector<Question> waiting;
   };
 
   void run();

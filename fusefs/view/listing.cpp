@@ -39,7 +39,7 @@ std::string just_after(off_t place) {
 void Tree::list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [base, session] : sessions_) {
-    if (!session.published || place_of(base) <= from) continue;
+    if (!session.tree->is_published() || place_of(base) <= from) continue;
     if (!take({base, inode_number(base), S_IFDIR, place_of(base)})) return;
   }
   constexpr off_t last = std::numeric_limits<off_t>::max();
@@ -51,8 +51,8 @@ void Tree::list_var(const std::optional<StorePath>& derivation, off_t from,
   Resolved top;
   {
     const std::lock_guard lock(mutex_);
-    const Session* session = published(derivation);
-    if (session == nullptr) return;
+    const Session* session = find(derivation);
+    if (session == nullptr || !session->tree->is_published()) return;
     top.place = Place{session->tree, SessionTree::top};
   }
   for (const auto& listed : list_entries(top)) {

@@ -62,6 +62,10 @@ class SessionTree {
   /// Whether the name is one of those at the top, which are the same for all sessions.
   [[nodiscard]] static bool is_at_top(std::string_view name, const ViewLayout& layout);
 
+  /// Whether its session is open. Before that nobody is told what is in here, nor that it will be.
+  [[nodiscard]] bool is_published() const { return published_; }
+  void set_published() { published_ = true; }
+
   /// Adds the search path and writes it into session.json; once, before anybody looks.
   void set_channels(const std::vector<Channel>& channels);
 
@@ -82,6 +86,7 @@ class SessionTree {
   std::string socket_folder_;
   std::uint32_t socket_parent_ = 0;
   std::uint64_t socket_node_ = 0;
+  bool published_ = false;
   std::uint32_t channels_ = 0;
   std::uint32_t session_json_ = 0;
   std::set<std::string, std::less<>> revealed_;

@@ -21,7 +21,7 @@ tl::unexpected<std::errc> absent() {
 
 /// No such name, which the kernel may remember: below a store path nothing ever appears.
 Tree::Found never() {
-  return {0, {}, forever};
+  return {0, {}, forever, true};
 }
 
 std::string join(const std::string& folder, std::string_view name) {
@@ -40,7 +40,7 @@ Tree::Tree(int store, ViewLayout layout, pid_t binder)
 bool Tree::add(const StorePath& derivation) {
   auto tree = std::make_shared<SessionTree>(derivation, layout_);
   const std::lock_guard lock(mutex_);
-  const auto [entry, fresh] = sessions_.try_emplace(derivation.base(), Session{tree, false, 0});
+  const auto [entry, fresh] = sessions_.try_emplace(derivation.base(), Session{tree, 0});
   if (!fresh) return false;
   const Place place{std::move(tree), SessionTree::top};
   const auto* node = table_.remember(var_node, derivation.base(), place);
@@ -57,9 +57,9 @@ std::string Tree::socket_folder(const StorePath& derivation) const {
 void Tree::publish(const StorePath& derivation, const std::vector<Channel>& channels) {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(derivation.base());
-  if (found == sessions_.end() || found->second.published) return;
+  if (found == sessions_.end() || found->second.tree->is_published()) return;
   found->second.tree->set_channels(channels);
-  found->second.published = true;
+  found->second.tree->set_published();
 }
 
 bool Tree::reveal(const StorePath& derivation, const std::vector<StorePath>& paths) {
@@ -94,26 +94,36 @@ bool Tree::may_be_in_var(std::string_view name) const {
   return SessionTree::is_at_top(name, layout_);
 }
 
-const Tree::Session* Tree::published(const std::optional<StorePath>& derivation) const {
+const Tree::Session* Tree::find(const std::optional<StorePath>& derivation) const {
   if (!derivation) return nullptr;
   const auto found = sessions_.find(derivation->base());
-  return found == sessions_.end() || !found->second.published ? nullptr : &found->second;
+  return found == sessions_.end() ? nullptr : &found->second;
+}
+
+bool Tree::must_wait(NodeId id, pid_t caller) const {
+  if (id <= last_fixed_node || caller == binder_) return false;
+  const std::lock_guard lock(mutex_);
+  const auto* node = table_.find(id);
+  return node != nullptr && node->place.session && !node->place.session->is_published();
 }
 
 Tree::Result<Tree::Found> Tree::look_up_in_var(const std::optional<StorePath>& derivation,
                                                std::string_view name) {
   Resolved top;
+  bool published = false;
   {
     const std::lock_guard lock(mutex_);
-    const Session* session = published(derivation);
+    const Session* session = find(derivation);
     if (session == nullptr || session->in_var == 0) return absent();
     top.id = session->in_var;
     top.place = Place{session->tree, SessionTree::top};
+    published = session->tree->is_published();
   }
   auto found = look_up_entry(top, name);
   // The next who asks may be somebody else: the kernel must not answer for us.
   if (found && found->id == 0) return absent();
   if (found) found->valid_for = 0;
+  if (found) found->attributes_last = published;
   return found;
 }
 
@@ -231,13 +241,14 @@ Tree::Resolved Tree::resolve_locked(const InodeTable::Node& node) const {
 
 Tree::Result<Tree::Found> Tree::look_up_session(std::string_view name, pid_t caller) {
   if (name == var_name) {
-    return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever};
+    return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever, true};
   }
   Place place;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(name);
-    const bool visible = found != sessions_.end() && (found->second.published || caller == binder_);
+    const bool visible =
+        found != sessions_.end() && (found->second.tree->is_published() || caller == binder_);
     if (!visible) return absent();
     place = Place{found->second.tree, SessionTree::top};
   }
@@ -295,7 +306,7 @@ Tree::Result<Tree::Found> Tree::answer_in_store(const Resolved& parent, NodeId p
   const Place place{parent.place.session, Place::in_store};
   const auto* node = table_.remember_folder(parent.id, parent_twin, name, place);
   if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
-  return Found{node->id, attributes, forever};
+  return Found{node->id, attributes, forever, true};
 }
 
 Tree::Result<Tree::Found> Tree::answer_socket(NodeId parent, std::string_view name,
@@ -304,7 +315,7 @@ Tree::Result<Tree::Found> Tree::answer_socket(NodeId parent, std::string_view na
     // connect(2) looks for the node that was bound, under whatever name it is reached.
     const std::lock_guard lock(mutex_);
     const auto* bound = table_.remember_again(place.session->socket_node());
-    if (bound != nullptr) return Found{bound->id, attributes, forever};
+    if (bound != nullptr) return Found{bound->id, attributes, forever, true};
   }
   return answer(parent, name, place, attributes, forever);
 }
@@ -314,7 +325,7 @@ Tree::Result<Tree::Found> Tree::answer(NodeId parent, std::string_view name, con
   const std::lock_guard lock(mutex_);
   const auto* node = table_.remember(parent, name, place);
   if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
-  return Found{node->id, attributes, valid_for};
+  return Found{node->id, attributes, valid_for, true};
 }
 
 }  // namespace airlock::fusefs

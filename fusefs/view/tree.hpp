@@ -36,7 +36,8 @@ class Tree {
   struct Found {
     NodeId id = 0;  ///< 0: there is no such name, and the kernel may remember that
     struct stat attributes {};
-    double valid_for = 0;  ///< seconds that the kernel may keep the name
+    double valid_for = 0;         ///< seconds that the kernel may keep the name
+    bool attributes_last = true;  ///< the kernel may keep the attributes
   };
   struct Listed {
     std::string name;
@@ -63,6 +64,9 @@ class Tree {
 
   /// For a parent that is not var_node.
   [[nodiscard]] Result<Found> look_up(NodeId parent, std::string_view name, pid_t caller);
+  /// Whether the node is of a session that is not open yet, so that it cannot be said yet what it
+  /// is: ask Contacts first. Never for the binder.
+  [[nodiscard]] bool must_wait(NodeId id, pid_t caller) const;
   /// In `var`, for a caller of that session's; without one nothing is there.
   [[nodiscard]] Result<Found> look_up_in_var(const std::optional<StorePath>& derivation,
                                              std::string_view name);
@@ -87,7 +91,6 @@ class Tree {
  private:
   struct Session {
     std::shared_ptr<SessionTree> tree;
-    bool published = false;
     NodeId in_var = 0;  ///< its folder as `var`: what is in there are other nodes than in its own
   };
   /// A node without its place in the table, to be used without the lock.
@@ -112,7 +115,7 @@ class Tree {
   /// parent_twin: where what the sessions share of the parent is.
   [[nodiscard]] Result<Found> answer_in_store(const Resolved& parent, NodeId parent_twin,
                                               std::string_view name, const StoreFile& file);
-  [[nodiscard]] const Session* published(const std::optional<StorePath>& derivation) const;
+  [[nodiscard]] const Session* find(const std::optional<StorePath>& derivation) const;
   void list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const;
   [[nodiscard]] std::vector<Listed> list_entries(const Resolved& folder) const;
   void list_revealed(const Resolved& folder, off_t from,

@@ -355,15 +355,44 @@ result = True
                 self.mediator.events.clear()
 
     def test_a_slow_first_contact_keeps_nobody_else_waiting(self):
-        slow, quick = self.start_build("slow.drv"), self.start_build("quick.drv")
-        self.desk.delay[slow.derivation] = 3
-        started = time.monotonic()
-        slow.tell(do="agent", code=LIST)
-        wait_for(lambda: slow.derivation in self.desk.opened, 10, "the slow one to be opened")
-        for _ in range(20):
-            self.assertIsItself(quick)
-        self.assertLess(time.monotonic() - started, 3)
-        self.assertEqual(slow.answer(), {"result": ["airlock", "nix"]})
+        """Whatever call it makes; those that lock the folder, or the name in it, included."""
+        calls = {
+            "list": (LIST, {"result": ["airlock", "nix"]}),
+            "stat": (f"result = stat.S_ISDIR(os.stat('{VIEW}/nix').st_mode)", {"result": True}),
+            "open": (WHOSE, None),
+            "access": (f"result = os.access('{VIEW}/nix', os.R_OK)", {"result": True}),
+            "mkdir": (f"os.mkdir('{VIEW}/nix/new')", "EROFS"),
+            "chdir": (f"os.chdir('{VIEW}/nix'); result = os.listdir('.')[0]",
+                      {"result": "daemon-socket"}),
+        }
+        for name, (code, expected) in calls.items():
+            with self.subTest(name):
+                slow = self.start_build(f"slow-{name}.drv")
+                quick, known = self.start_build("quick.drv"), self.start_build("known.drv")
+                self.assertIsItself(known)
+                self.desk.delay[slow.derivation] = 4
+                slow.tell(do="agent", code=code)
+                wait_for(lambda: slow.derivation in self.desk.opened, 10, "it to be opened")
+                for _ in range(20):
+                    self.assertIsItself(quick)
+                    self.assertIsItself(known)
+                    self.assertEqual(quick.run(f"os.mkdir('{VIEW}/new')")["errno"], "EROFS")
+                self.assertFalse(world.select_readable(slow.process.stdout), "it did not wait")
+                answer = slow.answer()
+                if expected == "EROFS":
+                    self.assertEqual(answer.get("errno"), "EROFS")
+                else:
+                    self.assertEqual(answer, expected or {"result": f"{STORE}/{slow.derivation}"})
+
+    def test_a_slow_refusal_was_never_there(self):
+        self.desk.asks = lambda derivation: False
+        for code in (f"os.stat('{VIEW}/nix')", f"os.listdir('{VIEW}/nix')",
+                     f"os.access('{VIEW}/nix', os.R_OK) or os.stat('{VIEW}/nix')",
+                     f"os.chdir('{VIEW}/nix')", WHOSE):
+            build = self.start_build()
+            self.desk.delay[build.derivation] = 0.5
+            self.assertEqual(build.run(code).get("errno"), "ENOENT", code)
+            self.assertEqual(build.result(LIST), [])
 
     def test_a_flood_keeps_nobody_else_waiting(self):
         flooding, other = self.start_build(), self.start_build()
