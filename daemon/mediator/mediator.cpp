@@ -86,11 +86,16 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
                        config_.limits.depth));
     return nullptr;
   }
-  auto opening = prepare_session(config_, derivation, services_.connect_upstream);
-  if (!opening) {
-    refuse(number, derivation, opening.error());
+  auto prepared = prepare_session(config_, derivation, services_.connect_upstream);
+  if (!prepared) {
+    refuse(number, derivation, prepared.error());
     return nullptr;
   }
+  if (!*prepared) {
+    control_.decline(number);
+    return nullptr;
+  }
+  auto& opening = *prepared;
   if (auto revealed = control_.reveal(number, opening->inputs); !revealed) {
     refuse(number, derivation, revealed.error());
     return nullptr;

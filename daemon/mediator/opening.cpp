@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <optional>
+#include <algorithm>
+#include <vector>
 
 #include "daemon/mediator/session.hpp"
 
@@ -52,6 +53,12 @@ tl::expected<Boundary::SearchPath, std::string> search_path_of(const Derivation&
   return search_path;
 }
 
+bool asks(const Derivation& derivation, const std::vector<std::string>& features) {
+  return std::any_of(features.begin(), features.end(), [&](const std::string& feature) {
+    return derivation.requires_feature(feature);
+  });
+}
+
 std::optional<std::string> refusal_of(const Derivation& derivation) {
   switch (derivation.kind()) {
     case DerivationKind::floating:
@@ -71,10 +78,12 @@ std::optional<std::string> refusal_of(const Derivation& derivation) {
 
 }  // namespace
 
-tl::expected<Opening, std::string> prepare_session(const Config& config, const StorePath& path,
-                                                   const UpstreamFactory& connect) {
+tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& config,
+                                                                  const StorePath& path,
+                                                                  const UpstreamFactory& connect) {
   auto derivation = read_derivation(config, path);
   if (!derivation) return tl::unexpected(derivation.error());
+  if (!asks(*derivation, config.features)) return std::nullopt;
   if (auto refusal = refusal_of(*derivation)) return tl::unexpected(*std::move(refusal));
 
   const auto inputs = direct_inputs(config, *derivation);
