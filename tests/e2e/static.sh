@@ -94,6 +94,7 @@ for who in nested first; do
     for tail in '' /root; do
       name=liar-$who-$contact-$(basename "${tail:-flat}")
       outer "$name" "victim = builtins.unsafeDiscardStringContext \"$victim\"; tail = \"$tail\"; contact = \"$contact\"; who = \"$who\";" <<'SCRIPT'
+#lie
 fake=$PWD/fake$victim.chroot$tail
 mkdir -p $fake/nix/var $fake/nix/store $fake/old $fake/proc
 [ $contact = before ] || ls /nix/var/airlock >/dev/null
@@ -115,9 +116,11 @@ if [ $who = first ]; then
   (while [ ! -s said ]; do sleep 0.1; done; sleep 0.1; cat said >$out) &
   exec unshare -Urm sh -c '. ./lie.sh; wait; i=0; while [ ! -s /old$out ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done'
 fi
-unshare -Urm sh ./lie.sh || die "the lie could not be told"
+unshare -Urm sh ./lie.sh
 cat said >$out
 SCRIPT
+      # Without the prelude, which looks into the view.
+      [ $contact = after ] || sed -i -n -e '/^#lie/,$p' "$name.sh"
       said=$(cat "$(build "$name")") || fail "$(cat "$name.log")"
       printf '%s: %s\n' "$name" "$(tr -d '\n ' <<<"$said")"
       lacks "$name" "-victim.drv" "$said"
@@ -133,11 +136,10 @@ wait "$building" || fail "$(cat victim.log)"
 equal "the victim" safe "$(cat "$(cat victim.out)")"
 
 step "a derivation that asks and cannot have a session is ended with the reason"
-outer floating "__contentAddressed = true; outputHashMode = \"recursive\"; outputHashAlgo = \"sha256\";" <<<'ls /nix/var/airlock; echo never >$out'
-if nix-build --extra-experimental-features ca-derivations --no-out-link floating.nix >floating.log 2>&1; then
-  fail "it was built"
-fi
-grep -q "airlock" floating.log || fail "no reason in: $(cat floating.log)"
+echo other >other
+outer stray "airlockNixPath = [ \"nixpkgs=$(nix-store --add other)\" ];" <<<'echo never >$out'
+refuses "a search path entry outside the closure" build stray
+contains "the log" "not in the closure" "$output"
 
 step "granted something while no post-build hook is configured"
 sed -i -e '/^post-build-hook/d' /etc/nix/nix.conf
