@@ -451,5 +451,9 @@ for name in os.listdir("{VIEW}/airlock/store/{path}"):
         self.assertEqual(len(os.listdir(f"/proc/{self.fs.process.pid}/fd")), len(names))
 
 
+class StaticOnAnOldKernel(Static):
+    arguments = ("--without", "peerpidfd,links")
+
+
 if __name__ == "__main__":
     world.main()
