@@ -24,12 +24,17 @@ class PathInfos {
   /// Called with each path of a closure that is not valid; may throw.
   using Missing = std::function<void(const StorePath&)>;
   /// The paths and all they refer to, but for those, and what only they lead to, that `known`
-  /// holds.
+  /// holds. Without `known` Nix's database is asked for all of it at once.
   [[nodiscard]] std::set<StorePath> closure(const std::set<StorePath>& paths,
                                             const std::function<bool(const StorePath&)>& known,
                                             const Missing& missing);
 
  private:
+  [[nodiscard]] std::optional<std::set<StorePath>> closure_at_once(
+      const std::set<StorePath>& paths);
+  /// With the lock held; nullptr when the database cannot be opened.
+  [[nodiscard]] NixDatabase* database();
+
   const StoreLayout& layout_;
   const UpstreamFactory& connect_;
   std::mutex mutex_;
