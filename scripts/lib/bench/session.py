@@ -99,10 +99,22 @@ def hook(program, drv, chroot, view):
         raise RuntimeError(f"the hook failed: {said.stdout}{said.stderr}")
 
 
+def pid_of(service):
+    return subprocess.run(["airlock-env", "pid-of", service], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def processor_milliseconds():
+    """What both services have used: unlike the clock it does not grow with what else runs here."""
+    ticks = 0
+    for service in ("fs", "mediator"):
+        with open(f"/proc/{pid_of(service)}/stat") as file:
+            ticks += sum(int(word) for word in file.read().rsplit(")", 1)[1].split()[11:13])
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def resident(service):
-    pid = subprocess.run(["airlock-env", "pid-of", service], capture_output=True, text=True,
-                         check=True).stdout.strip()
-    with open(f"/proc/{pid}/status") as file:
+    with open(f"/proc/{pid_of(service)}/status") as file:
         return int(next(line for line in file if line.startswith("VmRSS")).split()[1])
 
 
@@ -120,20 +132,20 @@ def restart():
 def measure_closures(tops, label):
     program = HOOKS + "/pre-build-hook"
     print(f"\nopening a session, {label} (from the hook's start to its end; median of {REPEATS})")
-    print(f"{'closure':>10} {'ms':>9} {'µs a path':>10} {'airlock-fs KiB':>15} {'airlockd KiB':>13}")
+    print(f"{'closure':>10} {'ms':>9} {'CPU ms':>7} {'µs a path':>10} {'airlock-fs KiB':>15} {'airlockd KiB':>13}")
     for size, top in tops.items():
         restart()
         warm = derivation(f"warm-{size}", [])
         hook(program, *warm, True)
-        before = services()
+        before, used = services(), processor_milliseconds()
         times = []
         for turn in range(REPEATS):
-            drv, chroot = derivation(f"open-{label.split()[0].replace(",", "")}-{size}-{turn}", [top])
+            drv, chroot = derivation(f"open-{label.split()[0]}-{size}-{turn}", [top])
             times.append(milliseconds(lambda d=drv, c=chroot: hook(program, d, c, True)))
-        after = services()
+        after, used = services(), (processor_milliseconds() - used) / REPEATS
         each = {name: (after[name] - before[name]) / REPEATS for name in after}
         middle = statistics.median(times)
-        print(f"{size:>10} {middle:>9.1f} {middle * 1000 / size:>10.1f} {each['fs']:>15.0f} "
+        print(f"{size:>10} {middle:>9.1f} {used:>7.0f} {middle * 1000 / size:>10.1f} {each['fs']:>15.0f} "
               f"{each['mediator']:>13.0f}", flush=True)
 
 
@@ -173,13 +185,13 @@ def main():
     tops, kept = generate(total)
     print(f"a Nix database of {total:,} paths: {os.path.getsize(DATABASE) / 2**20:.0f} MiB, "
           f"made in {time.perf_counter() - started:.0f} s")
-    measure_closures(tops, f"{total:,} paths in the store")
+    measure_closures(tops, f"{total} paths in the store")
     measure_quiet_hook()
     measure_many(tops[100])
     kept.close()
     small = sum(size for size in CLOSURES if size <= 10_000)
     tops, kept = generate(small + 1000)
-    measure_closures(tops, f"{small + 1000:,} paths in the store")
+    measure_closures(tops, f"{small + 1000} paths in the store")
     kept.close()
     # What was generated is not a store that anything could go on with.
     for name in os.listdir(STORE):
