@@ -80,6 +80,24 @@ tl::expected<Fd, std::string> CallerCheck::outermost_namespace(const Peer& peer)
   Fd current = open_namespace(peer.pid);
   // While the pidfd's process lives, what was opened by its number was its own.
   if (!current || !is_alive(peer.process.get())) return no("the calling process is gone");
+  return climb(std::move(current));
+}
+
+tl::expected<Peer, std::string> CallerCheck::process_of_waiting(pid_t thread) const {
+  const auto status = status_of(thread);
+  Fd process = status ? open_process(status->process) : Fd();
+  if (!process) return no("the calling process is gone");
+  return Peer{std::move(process), status->process};
+}
+
+tl::expected<Fd, std::string> CallerCheck::outermost_namespace_of_waiting(pid_t thread) const {
+  // 0: it is in no pid namespace that this process can see into.
+  Fd current = thread > 0 ? open_namespace(thread) : Fd();
+  if (!current) return no("the calling thread is not to be seen");
+  return climb(std::move(current));
+}
+
+tl::expected<Fd, std::string> CallerCheck::climb(Fd current) const {
   if (identity_of(current.get()) == own_namespace_) return no("the caller is in no sandbox");
   for (int level = 0; level < max_namespace_levels; ++level) {
     Fd parent(::ioctl(current.get(), NS_GET_PARENT));

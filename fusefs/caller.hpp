@@ -27,7 +27,7 @@ struct Peer {
 
 /// Answers "who is calling" from what the kernel says of a process, never from a name: a builder
 /// can make /proc show any path it likes, but not another pid namespace or another root folder.
-/// Stateless apart from what the kernel was found to offer; runs on the event loop.
+/// Stateless apart from what the kernel was found to offer, and so thread-safe.
 class CallerCheck {
  public:
   /// use_peerpidfd false: behave as on a kernel before 6.5.
@@ -35,6 +35,13 @@ class CallerCheck {
 
   /// Who connected the socket. The error is one sentence.
   [[nodiscard]] tl::expected<Peer, std::string> peer_of(int socket) const;
+
+  /// The process of a thread that waits for an answer of this process: it cannot end before it has
+  /// the answer, so its number is nobody else's meanwhile.
+  [[nodiscard]] tl::expected<Peer, std::string> process_of_waiting(pid_t thread) const;
+
+  /// The outermost pid namespace below ours that such a thread is in.
+  [[nodiscard]] tl::expected<Fd, std::string> outermost_namespace_of_waiting(pid_t thread) const;
 
   /// The outermost pid namespace below ours that the process is in: what a sandbox is known by.
   [[nodiscard]] tl::expected<Fd, std::string> outermost_namespace(const Peer& peer) const;
@@ -52,6 +59,7 @@ class CallerCheck {
                                                                bool search_everywhere) const;
 
  private:
+  [[nodiscard]] tl::expected<Fd, std::string> climb(Fd pid_namespace) const;
   [[nodiscard]] bool is_first_of_child_namespace(const ProcessStatus& status) const;
   [[nodiscard]] std::optional<FirstProcess> examine(pid_t pid) const;
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@ struct FileIdentity {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
 
-  bool operator==(const FileIdentity&) const = default;
+  auto operator<=>(const FileIdentity&) const = default;
 };
 
 /// Never asks the file's filesystem: a sandbox may have mounted one of its own that never answers.

@@ -15,6 +15,7 @@
 
 #include "fusefs/announce.hpp"
 #include "fusefs/caller.hpp"
+#include "fusefs/contacts.hpp"
 #include "fusefs/event_loop.hpp"
 #include "fusefs/graft/grafter.hpp"
 #include "fusefs/graft/helper.hpp"
@@ -95,12 +96,13 @@ int run(const Options& options) {
   Tree tree(store.get(), {options.store_dir, options.state_dir}, ::gettid());
   // Before the first thread is there: capabilities are a thread's, and are inherited.
   keep_filesystem_capabilities();
-  Mount mount(tree, options.sockets.mount_point());
+  Contacts contacts(callers);
+  Mount mount(tree, contacts, options.sockets.mount_point());
 
   SettleProgram settle_program(loop, options.settle_program);
   MediatorLink mediator(loop, std::move(for_mediator), user.uid);
-  Sessions sessions({loop, tree, mount, callers, records, grafter, mediator, settle_program,
-                     options.sockets.mount_point(), store.get()});
+  Sessions sessions({loop, tree, mount, callers, contacts, records, grafter, mediator,
+                     settle_program, options.sockets.mount_point(), store.get()});
   mediator.set_handlers(
       {[&] {
          mediator.send({boundary::MessageType::welcome, 0, 0, {}});
@@ -109,6 +111,9 @@ int run(const Options& options) {
        [&] { sessions.on_mediator_lost(); }});
   const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,
                                 store.get());
+  loop.watch(contacts.descriptor(), POLLIN, [&](short) {
+    for (auto& contact : contacts.take()) sessions.on_first_contact(std::move(contact));
+  });
   for (const auto& record : records.load()) sessions.take_over(record);
   // Only now: airlockd holds what a predecessor's sandboxes wait for until it can connect, and by
   // then they have to be dead.

@@ -29,6 +29,10 @@ void keep_view_capabilities() {
   keep({CAP_DAC_READ_SEARCH});
 }
 
+void keep_contact_capabilities() {
+  keep({CAP_SYS_PTRACE});
+}
+
 void keep_graft_capabilities() {
   keep({CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE,
         CAP_FOWNER});

@@ -20,6 +20,9 @@ void keep_filesystem_capabilities();
 /// They share their memory with the thread above, so this is against mistakes, not against code.
 void keep_view_capabilities();
 
+/// The thread that finds out who asks: SYS_PTRACE alone, for /proc/PID/ns of sandboxes.
+void keep_contact_capabilities();
+
 /// The graft helper, from when it has made its mount namespaces:
 ///   SYS_ADMIN, SYS_CHROOT, SYS_PTRACE   setns into a sandbox's mount namespace, mounting there
 ///   DAC_READ_SEARCH, DAC_OVERRIDE       chroot folders; making the names in their store folder

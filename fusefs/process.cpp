@@ -42,6 +42,13 @@ std::optional<std::string_view> field(std::string_view text, const std::string& 
   return value.substr(0, value.find('\n'));
 }
 
+/// The field's value, when it is one number.
+std::optional<pid_t> number_in(std::string_view text, const std::string& name) {
+  const auto value = field(text, name);
+  const auto fields = value ? words(*value) : std::vector<std::string_view>();
+  return fields.size() == 1 ? parse_number<pid_t>(fields[0]) : std::nullopt;
+}
+
 std::string proc(pid_t pid, const char* file) {
   return "/proc/" + std::to_string(pid) + "/" + file;
 }
@@ -49,14 +56,11 @@ std::string proc(pid_t pid, const char* file) {
 }  // namespace
 
 std::optional<ProcessStatus> parse_status(std::string_view text) {
-  const auto parent_field = field(text, "PPid");
   const auto number_field = field(text, "NSpid");
-  if (!parent_field || !number_field) return std::nullopt;
-  const auto parent_words = words(*parent_field);
-  if (parent_words.size() != 1) return std::nullopt;
-  const auto parent = parse_number<pid_t>(parent_words[0]);
-  if (!parent) return std::nullopt;
-  ProcessStatus status{*parent, {}};
+  const auto parent = number_in(text, "PPid");
+  const auto process = number_in(text, "Tgid");
+  if (!parent || !process || !number_field) return std::nullopt;
+  ProcessStatus status{*parent, {}, *process};
   for (const auto word : words(*number_field)) {
     const auto number = parse_number<pid_t>(word);
     if (!number) return std::nullopt;
@@ -104,10 +108,7 @@ Fd open_process(const ProcessStamp& stamp) {
 pid_t pid_of(int pidfd) {
   const auto text = read_small_file("/proc/self/fdinfo/" + std::to_string(pidfd));
   if (!text) return 0;
-  const auto value = field(*text, "Pid");
-  if (!value) return 0;
-  const auto fields = words(*value);
-  const auto pid = fields.size() == 1 ? parse_number<pid_t>(fields[0]) : std::nullopt;
+  const auto pid = number_in(*text, "Pid");
   return pid && *pid > 0 ? *pid : 0;
 }
 

@@ -25,6 +25,7 @@ struct ProcessStatus {
   pid_t parent = 0;
   /// Its number in every pid namespace from the one /proc was mounted in down to its own.
   std::vector<pid_t> numbers;
+  pid_t process = 0;  ///< of a thread: the process it belongs to
 
   bool operator==(const ProcessStatus&) const = default;
 };

@@ -67,8 +67,9 @@ void Sessions::on_mediator_message(boundary::Received received) {
     case MessageType::session_ready:
       return ready(*session, message);
     case MessageType::session_refused:
-      if (session->state == Session::State::opening) refuse(*session, first_sentence(message));
-      return;
+      if (session->state != Session::State::opening) return;
+      return message.strings.empty() ? decline(*session)
+                                     : refuse(*session, first_sentence(message));
     case MessageType::reveal:
       return reveal(*session, message);
     case MessageType::grant:
@@ -96,6 +97,7 @@ void Sessions::ready(Session& session, const Message& message) {
   session.answer = nullptr;
   spdlog::info("{}: open", session.derivation.base());
   look_out(session);
+  if (session.first) parts_.contacts.decide(session.first->namespace_identity, session.derivation);
   answer(parts_.mount_point + "/" + session.derivation.base());
 }
 

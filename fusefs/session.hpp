@@ -18,13 +18,15 @@
 
 namespace airlock::fusefs {
 
-/// What root's hook says about a build that is about to start, checked.
+/// What root's hook says about a build that is about to start, checked; in static mode what was
+/// found out about one that runs.
 struct Announcement {
   StorePath derivation;
   Fd chroot;  ///< the folder that the sandbox will be rooted in, O_PATH
   FileIdentity chroot_identity;
   Fd worker;  ///< pidfd of the nix-daemon process that builds: the hook's parent
   ProcessStamp worker_stamp;
+  std::optional<FirstProcess> first{};  ///< in static mode, where nothing is announced
 };
 
 /// What the hook is told: the folder to bind at the parent of Nix's state folder, or why not.

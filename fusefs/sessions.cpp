@@ -11,7 +11,6 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "fusefs/chroot_folder.hpp"
 #include "fusefs/condemn.hpp"
 
 namespace airlock::fusefs {
@@ -71,12 +70,17 @@ void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
     condemn(*older, "this derivation is being built again");
     if (find(announcement.derivation) == older) close(*older);
   }
-  if (!parts_.mediator.is_connected()) return answer(tl::unexpected<std::string>(no_mediator));
-  if (sessions_.size() >= max_sessions) {
-    return answer(tl::unexpected<std::string>("too many builds are in the airlock"));
+  const char* refusal = nullptr;
+  if (!parts_.mediator.is_connected()) refusal = no_mediator;
+  if (sessions_.size() >= max_sessions) refusal = "too many builds are in the airlock";
+  if (refusal != nullptr) {
+    if (announcement.first) kill_sandbox(*announcement.first, refusal);
+    return answer(tl::unexpected<std::string>(refusal));
   }
+  auto first = std::move(announcement.first);
   Session& session = insert(std::move(announcement));
   session.answer = std::move(answer);
+  if (first) bind_first(session, std::move(*first));
   if (!parts_.records.write(session.record())) {
     return refuse(session, "airlock-fs cannot write its record of the session");
   }
@@ -127,6 +131,8 @@ tl::expected<void, std::string> Sessions::bind_socket(Session& session) {
 }
 
 void Sessions::refuse(Session& session, const std::string& sentence) {
+  // In static mode the builder runs already, and there is no hook to fail the build.
+  if (session.first) kill_sandbox(*session.first, sentence);
   spdlog::warn("{}: refused: {}", session.derivation.base(), sentence);
   const auto answer = std::move(session.answer);
   session.answer = nullptr;
@@ -162,9 +168,8 @@ void Sessions::bind_first(Session& session, FirstProcess first) {
   session.look_out.reset();
   parts_.records.write(session.record());
   spdlog::debug("{}: the first process is {}", session.derivation.base(), session.first->stamp.pid);
-  parts_.loop.watch(session.first->process.get(), POLLIN, [this, number = session.number](short) {
-    if (Session* found = find(number)) end(*found);
-  });
+  parts_.loop.watch(session.first->process.get(), POLLIN,
+                    [this, number = session.number](short) { on_first_gone(number); });
   if (session.condemned) kill_sandbox(*session.first, *session.condemned);
 }
 
@@ -239,6 +244,7 @@ void Sessions::remove_from_view(Session& session) {
   // airlockd has the descriptor too; this ends it for both.
   ::shutdown(session.listening.get(), SHUT_RDWR);
   session.listening.reset();
+  if (session.first) parts_.contacts.forget(session.first->namespace_identity);
   parts_.tree.remove(session.derivation);
   parts_.mount.drop_cached(session.derivation.base());
 }
@@ -280,6 +286,7 @@ void Sessions::take_over(const SessionRecord& record) {
 }
 
 void Sessions::shut_down() {
+  for (const auto& [sandbox, arrival] : arrivals_) kill_sandbox(arrival->first, stopped);
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, session] : sessions_) numbers.push_back(number);
   for (const auto number : numbers) {

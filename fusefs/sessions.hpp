@@ -6,6 +6,8 @@
 
 #include "fusefs/boundary/channel.hpp"
 #include "fusefs/caller.hpp"
+#include "fusefs/chroot_folder.hpp"
+#include "fusefs/contacts.hpp"
 #include "fusefs/event_loop.hpp"
 #include "fusefs/graft/grafter.hpp"
 #include "fusefs/mediator_link.hpp"
@@ -23,6 +25,7 @@ struct SessionParts {
   Tree& tree;
   Mount& mount;
   const CallerCheck& callers;
+  Contacts& contacts;
   const RecordFolder& records;
   Grafter& grafter;
   MediatorLink& mediator;
@@ -46,6 +49,10 @@ class Sessions {
   /// How many have not ended.
   [[nodiscard]] std::size_t count_open() const;
   [[nodiscard]] std::size_t count() const { return sessions_.size(); }
+
+  /// Static mode: somebody in a sandbox asks at `var` for the first time. Decides what it finds
+  /// there, perhaps later.
+  void on_first_contact(Contacts::FirstContact contact);
 
   // Said by airlockd. Nothing of it is believed.
 
@@ -77,6 +84,20 @@ class Sessions {
   void remove_from_view(Session& session);
   void tell_mediator(const Session& session, boundary::MessageType type);
 
+  // arrivals.cpp: static mode, where a session is opened when its sandbox runs already
+  struct Arrival {
+    FirstProcess first;
+    ChrootFolder folder;
+    EventLoop::Clock::time_point deadline;
+  };
+  [[nodiscard]] std::optional<FirstProcess> identify(Contacts::FirstContact contact) const;
+  [[nodiscard]] bool join(const FirstProcess& first, const ChrootFolder& folder);
+  void arrive(std::shared_ptr<Arrival> arrival);
+  void open_for(std::shared_ptr<Arrival> arrival);
+  void turn_away(FirstProcess first);
+  void decline(Session& session);
+  void on_first_gone(std::uint64_t number);
+
   // requests.cpp: what airlockd may ask
   void ready(Session& session, const boundary::Message& message);
   void reveal(Session& session, const boundary::Message& message);
@@ -89,6 +110,8 @@ class Sessions {
   SessionParts parts_;
   std::uint64_t next_number_;
   std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
+  std::map<FileIdentity, FirstProcess> strangers_;  ///< sandboxes that find an empty `var`
+  std::map<FileIdentity, std::shared_ptr<Arrival>> arrivals_;  ///< that wait for airlockd
 };
 
 }  // namespace airlock::fusefs

@@ -92,6 +92,10 @@ void ControlChannel::refuse(SessionNumber session, const std::string& reason) {
   (void)channel_.send({MessageType::session_refused, session, 0, {reason.substr(0, 2048)}});
 }
 
+void ControlChannel::decline(SessionNumber session) {
+  (void)channel_.send({MessageType::session_refused, session, 0, {}});
+}
+
 std::string ControlChannel::run(const std::function<void(boundary::Received)>& handler) {
   std::string why;
   for (;;) {

@@ -59,6 +59,8 @@ class ControlChannel final : public Boundary {
   /// Ends the wait of the pre-build hook that announced the session.
   void ready(SessionNumber session, const SearchPath& search_path);
   void refuse(SessionNumber session, const std::string& reason);
+  /// Its derivation does not ask for a session: in static mode it goes on without.
+  void decline(SessionNumber session);
 
   /// Receives until airlock-fs is gone; events go to the handler, on this thread. Returns why it
   /// ended. From then on every request fails.

@@ -8,12 +8,32 @@
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/config/nix_settings.hpp"
+
 namespace airlock {
+
+namespace {
+
+/// Without the hook the output would be registered without its references, at once and for good.
+tl::expected<void, std::string> require_hook(const StoreLayout& layout) {
+  const auto file = layout.conf_dir + "/nix.conf";
+  NixSettings settings;
+  if (auto applied = settings.apply_file(file); !applied) return applied;
+  if (!settings.words("post-build-hook").empty()) return {};
+  return tl::unexpected(
+      fmt::format("{} has no post-build-hook, so what this build was given could not be added to "
+                  "the references of its outputs; set post-build-hook to airlock's, restart "
+                  "nix-daemon and build again",
+                  file));
+}
+
+}  // namespace
 
 Debts::Debts(const StoreLayout& layout, const StorePath& derivation)
     : layout_(layout), derivation_(derivation) {}
 
 tl::expected<void, std::string> Debts::open_folder() {
+  if (auto settled = require_hook(layout_); !settled) return settled;
   const auto name = layout_.debts() + "/" + derivation_.base();
   // A settling process may remove the folder between any two of these steps: then make it again.
   for (int attempt = 0; attempt < 5; ++attempt) {

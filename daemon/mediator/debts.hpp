@@ -17,7 +17,8 @@ class Debts {
  public:
   Debts(const StoreLayout& layout, const StorePath& derivation);
 
-  /// Makes the root for a path. Repeating it is no error. The error is one sentence.
+  /// Makes the root for a path. Repeating it is no error. The error is one sentence; it is one when
+  /// Nix is not configured with a hook that would settle the debt.
   [[nodiscard]] tl::expected<void, std::string> hold(const StorePath& path);
 
   /// No more will be held: lets go of the lock that keeps a settling process waiting.

@@ -81,11 +81,16 @@ void Mediator::refuse(SessionNumber number, const StorePath& derivation,
 }
 
 std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& derivation) {
-  auto opening = prepare_session(config_, derivation, services_.connect_upstream);
-  if (!opening) {
-    refuse(number, derivation, opening.error());
+  auto prepared = prepare_session(config_, derivation, services_.connect_upstream);
+  if (!prepared) {
+    refuse(number, derivation, prepared.error());
     return nullptr;
   }
+  if (!*prepared) {
+    control_.decline(number);
+    return nullptr;
+  }
+  auto& opening = *prepared;
   auto work = waits::Work::of(derivation, opening->derivation);
   const auto parents = builds_.waiting_for(work);
   const auto depth = depth_below(parents);

@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <optional>
+#include <algorithm>
+#include <vector>
 
 #include "daemon/mediator/session.hpp"
 #include "daemon/policy/fixed_output.hpp"
@@ -53,6 +54,12 @@ tl::expected<Boundary::SearchPath, std::string> search_path_of(const Derivation&
   return search_path;
 }
 
+bool asks(const Derivation& derivation, const std::vector<std::string>& features) {
+  return std::any_of(features.begin(), features.end(), [&](const std::string& feature) {
+    return derivation.requires_feature(feature);
+  });
+}
+
 std::optional<std::string> refusal_of(const Derivation& derivation) {
   switch (derivation.kind()) {
     case DerivationKind::floating:
@@ -72,10 +79,12 @@ std::optional<std::string> refusal_of(const Derivation& derivation) {
 
 }  // namespace
 
-tl::expected<Opening, std::string> prepare_session(const Config& config, const StorePath& path,
-                                                   const UpstreamFactory& connect) {
+tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& config,
+                                                                  const StorePath& path,
+                                                                  const UpstreamFactory& connect) {
   auto derivation = read_derivation(config, path);
   if (!derivation) return tl::unexpected(derivation.error());
+  if (!asks(*derivation, config.features)) return std::nullopt;
   if (auto refusal = refusal_of(*derivation)) return tl::unexpected(*std::move(refusal));
 
   if (const auto policy = policy::fixed_output_of(*derivation, config.fixed_output); !policy)
@@ -84,11 +93,8 @@ tl::expected<Opening, std::string> prepare_session(const Config& config, const S
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};
   std::optional<StorePath> missing;
-  const auto closure = PathInfos(config.layout, connect)
-                           .closure(
-                               *inputs, [](const StorePath&) { return false; },
-                               [&](const StorePath& input) { missing = input; });
-  for (const auto& [input, size] : closure) opening.inputs.insert(input);
+  opening.inputs = PathInfos(config.layout, connect)
+                       .whole_closure(*inputs, [&](const StorePath& input) { missing = input; });
   if (missing)
     return tl::unexpected(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);

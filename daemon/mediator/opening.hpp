@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <tl/expected.hpp>
@@ -17,10 +18,10 @@ struct Opening {
   Boundary::SearchPath search_path;  ///< from airlockNixPath
 };
 
-/// Reads the derivation and decides whether it may have a session. The error is one sentence for
-/// the user whose build is refused. Throws UpstreamLost.
-[[nodiscard]] tl::expected<Opening, std::string> prepare_session(const Config& config,
-                                                                 const StorePath& path,
-                                                                 const UpstreamFactory& connect);
+/// Reads the derivation and decides whether it may have a session; nothing when it does not ask for
+/// one (in static mode nobody has looked before). The error is one sentence for the user whose
+/// build is refused. Throws UpstreamLost.
+[[nodiscard]] tl::expected<std::optional<Opening>, std::string> prepare_session(
+    const Config& config, const StorePath& path, const UpstreamFactory& connect);
 
 }  // namespace airlock

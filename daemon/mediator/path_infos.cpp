@@ -6,10 +6,8 @@ namespace airlock {
 
 std::optional<wire::PathInfo> PathInfos::query(const StorePath& path) {
   const std::lock_guard lock(mutex_);
-  if (!database_ && use_database_)
-    if (auto opened = NixDatabase::open(layout_)) database_ = *std::move(opened);
-  if (database_)
-    if (auto info = database_->path_info(path)) return *std::move(info);
+  if (auto* nix = database())
+    if (auto info = nix->path_info(path)) return *std::move(info);
   if (!upstream_) upstream_ = connect_();
   try {
     auto info = upstream_->query_path_info(path);
@@ -21,6 +19,30 @@ std::optional<wire::PathInfo> PathInfos::query(const StorePath& path) {
   }
 }
 
+NixDatabase* PathInfos::database() {
+  if (!database_ && use_database_)
+    if (auto opened = NixDatabase::open(layout_)) database_ = *std::move(opened);
+  return database_.get();
+}
+
+std::optional<std::set<StorePath>> PathInfos::closure_at_once(const std::set<StorePath>& paths) {
+  const std::lock_guard lock(mutex_);
+  auto* nix = database();
+  if (nix == nullptr) return std::nullopt;
+  auto found = nix->closure(paths);
+  return found ? *std::move(found) : std::nullopt;
+}
+
+std::set<StorePath> PathInfos::whole_closure(const std::set<StorePath>& paths,
+                                             const Missing& missing) {
+  // A path that is not valid there is for upstream to judge, below.
+  if (auto found = closure_at_once(paths)) return *std::move(found);
+  std::set<StorePath> whole;
+  for (const auto& [path, size] : closure(paths, [](const StorePath&) { return false; }, missing))
+    whole.insert(path);
+  return whole;
+}
+
 PathInfos::Sizes PathInfos::closure(const std::set<StorePath>& paths,
                                     const std::function<bool(const StorePath&)>& known,
                                     const Missing& missing) {
@@ -29,7 +51,7 @@ PathInfos::Sizes PathInfos::closure(const std::set<StorePath>& paths,
   while (!todo.empty()) {
     auto path = std::move(todo.back());
     todo.pop_back();
-    if (closure.contains(path) || known(path)) continue;
+    if (closure.contains(path) || (known && known(path))) continue;
     const auto info = query(path);
     if (!info) {
       missing(path);

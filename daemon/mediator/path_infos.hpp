@@ -31,8 +31,16 @@ class PathInfos {
   [[nodiscard]] Sizes closure(const std::set<StorePath>& paths,
                               const std::function<bool(const StorePath&)>& known,
                               const Missing& missing);
+  /// The paths and all they refer to. Nix's database is asked for all of it at once.
+  [[nodiscard]] std::set<StorePath> whole_closure(const std::set<StorePath>& paths,
+                                                  const Missing& missing);
 
  private:
+  [[nodiscard]] std::optional<std::set<StorePath>> closure_at_once(
+      const std::set<StorePath>& paths);
+  /// With the lock held; nullptr when the database cannot be opened.
+  [[nodiscard]] NixDatabase* database();
+
   const StoreLayout& layout_;
   const UpstreamFactory& connect_;
   bool use_database_;

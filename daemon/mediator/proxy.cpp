@@ -51,13 +51,10 @@ tl::expected<std::set<StorePath>, std::string> visible_at_first(const Config& co
                                                                 const Services& services) {
   std::string missing;
   PathInfos infos(config.layout, services.connect_upstream, options.use_database);
-  auto closure = infos.closure(
-      options.roots, [](const StorePath&) { return false; },
-      [&](const StorePath& path) { missing = config.layout.print(path); });
+  auto closure = infos.whole_closure(
+      options.roots, [&](const StorePath& path) { missing = config.layout.print(path); });
   if (!missing.empty()) return tl::unexpected("the root " + missing + " is not valid");
-  std::set<StorePath> visible;
-  for (const auto& [path, size] : closure) visible.insert(path);
-  return visible;
+  return closure;
 }
 
 void wait_for_signal() {

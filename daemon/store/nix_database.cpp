@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "daemon/core/hash.hpp"
 
 namespace airlock {
@@ -62,6 +65,7 @@ NixDatabase::NixDatabase(StoreLayout layout, sqlite3* handle)
 NixDatabase::~NixDatabase() {
   info_.reset();
   references_.reset();
+  closure_.reset();
   sqlite3_close(handle_);
 }
 
@@ -85,7 +89,16 @@ tl::expected<std::unique_ptr<NixDatabase>, std::string> NixDatabase::open(
   database->references_ = std::make_unique<Statement>(
       handle,
       "select v.path from Refs r join ValidPaths v on r.reference = v.id where r.referrer = ?1");
-  if (database->info_->raw == nullptr || database->references_->raw == nullptr)
+  // Cross joins: from what is found to what it refers to, whatever the planner thinks of a database
+  // that was never analysed.
+  database->closure_ = std::make_unique<Statement>(
+      handle,
+      "with recursive closure(id) as ("
+      " select v.id from json_each(?1) j cross join ValidPaths v on v.path = j.value"
+      " union select r.reference from closure c cross join Refs r on r.referrer = c.id)"
+      "select v.path from closure c cross join ValidPaths v on v.id = c.id");
+  if (database->info_->raw == nullptr || database->references_->raw == nullptr ||
+      database->closure_->raw == nullptr)
     return tl::unexpected(
         fmt::format("{} cannot be read: {}", layout.database(), sqlite3_errmsg(handle)));
   return database;
@@ -94,15 +107,33 @@ tl::expected<std::unique_ptr<NixDatabase>, std::string> NixDatabase::open(
 tl::expected<std::set<StorePath>, std::string> NixDatabase::references_of(std::int64_t id) {
   const ResetAtEnd reset(references_->raw);
   sqlite3_bind_int64(references_->raw, 1, id);
+  return paths_of(*references_);
+}
+
+tl::expected<std::set<StorePath>, std::string> NixDatabase::paths_of(Statement& statement) {
   std::set<StorePath> paths;
   int step = 0;
-  while ((step = sqlite3_step(references_->raw)) == SQLITE_ROW) {
-    auto path = layout_.parse(column_text(references_->raw, 0));
+  while ((step = sqlite3_step(statement.raw)) == SQLITE_ROW) {
+    auto path = layout_.parse(column_text(statement.raw, 0));
     if (!path) return tl::unexpected(path.error());
     paths.insert(*std::move(path));
   }
   if (step != SQLITE_DONE) return tl::unexpected(std::string(sqlite3_errmsg(handle_)));
   return paths;
+}
+
+tl::expected<std::optional<std::set<StorePath>>, std::string> NixDatabase::closure(
+    const std::set<StorePath>& paths) {
+  nlohmann::json printed = nlohmann::json::array();
+  for (const auto& path : paths) printed.push_back(layout_.print(path));
+  const auto text = printed.dump();
+  const std::lock_guard lock(mutex_);
+  const ResetAtEnd reset(closure_->raw);
+  sqlite3_bind_text(closure_->raw, 1, text.c_str(), -1, SQLITE_TRANSIENT);
+  auto found = paths_of(*closure_);
+  if (!found) return tl::unexpected(found.error());
+  const bool all = std::includes(found->begin(), found->end(), paths.begin(), paths.end());
+  return all ? std::optional(*std::move(found)) : std::nullopt;
 }
 
 tl::expected<std::optional<wire::PathInfo>, std::string> NixDatabase::path_info(

@@ -32,16 +32,24 @@ class NixDatabase {
   [[nodiscard]] tl::expected<std::optional<wire::PathInfo>, std::string> path_info(
       const StorePath& path);
 
+  /// The paths and all that they refer to, by one query, whose cost grows with the closure and not
+  /// with the store. Without a value one of the paths is not valid.
+  [[nodiscard]] tl::expected<std::optional<std::set<StorePath>>, std::string> closure(
+      const std::set<StorePath>& paths);
+
  private:
   struct Statement;
   NixDatabase(StoreLayout layout, sqlite3* handle);
   [[nodiscard]] tl::expected<std::set<StorePath>, std::string> references_of(std::int64_t id);
+  /// Every row's first column as a path.
+  [[nodiscard]] tl::expected<std::set<StorePath>, std::string> paths_of(Statement& statement);
 
   StoreLayout layout_;
   std::mutex mutex_;
   sqlite3* handle_;
   std::unique_ptr<Statement> info_;
   std::unique_ptr<Statement> references_;
+  std::unique_ptr<Statement> closure_;
 };
 
 }  // namespace airlock

@@ -38,7 +38,8 @@ enum class MessageType : std::uint32_t {
 
   // airlockd to airlock-fs. Those with a request number are answered by succeeded or failed.
   session_ready = 30,  ///< session. strings: name, base, name, base, …: entries of the search path.
-  session_refused = 31,  ///< session. strings: one sentence for the user.
+  session_refused = 31,  ///< session. strings: one sentence for the user; none when the derivation
+                         ///< does not ask for a session.
   reveal = 32,           ///< session, request. strings: base names that the view lists from now on.
   grant = 33,            ///< session, request. strings: one base name to list and to graft.
   verify = 34,   ///< session, request. descriptor: a connected socket. Is its peer in the session?

@@ -5,10 +5,11 @@
 namespace airlock::fusefs {
 
 InodeTable::InodeTable(std::size_t limit) : limit_(limit) {
-  Node root;
-  root.id = root_node;
-  root.parent = root_node;
-  nodes_.emplace(root_node, std::move(root));
+  for (const NodeId id : {root_node, var_node, store_node}) {
+    Node& node = nodes_[id];
+    node.id = id;
+    node.parent = root_node;
+  }
 }
 
 const InodeTable::Node* InodeTable::find(NodeId id) const {
@@ -44,9 +45,32 @@ const InodeTable::Node* InodeTable::remember(NodeId parent, std::string_view nam
   return &node;
 }
 
+const InodeTable::Node* InodeTable::remember_folder(NodeId parent, NodeId parent_twin,
+                                                    std::string_view name, const Place& place) {
+  const auto known = names_.find(Key{parent, name});
+  if (known != names_.end()) return remember_again(known->second);
+  const auto* twin = remember(parent_twin, name, Place{nullptr, Place::in_store});
+  if (twin == nullptr) return nullptr;
+  const NodeId twin_id = twin->id;
+  const auto* made = remember(parent, name, place);
+  if (made == nullptr) {
+    forget(twin_id, 1);
+    return nullptr;
+  }
+  nodes_.at(made->id).twin = twin_id;
+  return made;
+}
+
+const InodeTable::Node* InodeTable::remember_again(NodeId id) {
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) return nullptr;
+  ++found->second.lookups;
+  return &found->second;
+}
+
 void InodeTable::forget(NodeId id, std::uint64_t lookups) {
   const auto found = nodes_.find(id);
-  if (found == nodes_.end() || id == root_node) return;
+  if (found == nodes_.end() || id <= last_fixed_node) return;
   found->second.lookups -= std::min(lookups, found->second.lookups);
   release_if_unused(id);
 }
@@ -60,17 +84,29 @@ void InodeTable::detach(NodeId parent, std::string_view name) {
 }
 
 void InodeTable::release_if_unused(NodeId id) {
-  // A loop, not recursion: the last node of a long path may take all of its ancestors along.
-  while (id != root_node) {
-    const auto found = nodes_.find(id);
-    const Node& node = found->second;
-    if (node.lookups > 0 || node.children > 0) return;
-    const NodeId parent = node.parent;
-    if (!node.detached) names_.erase(Key{parent, node.name});
-    nodes_.erase(found);
-    --nodes_.at(parent).children;
-    id = parent;
+  // A list, not recursion: the last node of a long path may take all of its ancestors along.
+  std::vector<NodeId> next{id};
+  while (!next.empty()) {
+    const NodeId candidate = next.back();
+    next.pop_back();
+    const auto found = nodes_.find(candidate);
+    if (found == nodes_.end() || candidate <= last_fixed_node) continue;
+    if (found->second.lookups == 0 && found->second.children == 0) erase(candidate, next);
   }
+}
+
+void InodeTable::erase(NodeId id, std::vector<NodeId>& next) {
+  const auto found = nodes_.find(id);
+  const Node& node = found->second;
+  const NodeId parent = node.parent;
+  const NodeId twin = node.twin;
+  if (!node.detached) names_.erase(Key{parent, node.name});
+  nodes_.erase(found);
+  --nodes_.at(parent).children;
+  next.push_back(parent);
+  if (twin == 0) return;
+  --nodes_.at(twin).lookups;
+  next.push_back(twin);
 }
 
 }  // namespace airlock::fusefs

@@ -7,11 +7,17 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace airlock::fusefs {
 
 using NodeId = std::uint64_t;
 inline constexpr NodeId root_node = 1;  // FUSE_ROOT_ID
+/// The folder that every sandbox has in static mode. What is in it depends on who asks.
+inline constexpr NodeId var_node = 2;
+/// Above what is in the store, for all sessions; the kernel never sees it.
+inline constexpr NodeId store_node = 3;
+inline constexpr NodeId last_fixed_node = store_node;
 
 /// What a node stands for: an entry of a session's tree, or something below a store path.
 /// The tree is held by the nodes, so that a session that is gone can still be asked about.
@@ -26,6 +32,10 @@ struct Place {
 /// two folders never share a node, and the same name is the same node for as long as the kernel or
 /// one of its children refers to it. Numbers are never used again, so no generation is needed.
 ///
+/// What sessions have in common is below store_node. A folder of a session's that shows one from
+/// there has it as its twin and keeps it; what is not a folder has one node for all sessions, and
+/// so one place in the page cache.
+///
 /// The kernel counts a node once for every answer that named it and gives the counts back with
 /// forget, in any order: a folder may be forgotten before what is in it. Not thread-safe.
 class InodeTable {
@@ -37,6 +47,7 @@ class InodeTable {
     Place place;
     std::uint64_t lookups = 0;   ///< what the kernel will forget
     std::uint64_t children = 0;  ///< nodes whose parent this is
+    NodeId twin = 0;             ///< of a folder in the store: the node that all sessions share
     bool detached = false;       ///< its name is free for another node
   };
 
@@ -50,14 +61,19 @@ class InodeTable {
   /// Counts one more lookup of the name, making the node when it is new. The parent must exist.
   /// nullptr when the table is full.
   const Node* remember(NodeId parent, std::string_view name, const Place& place);
+  /// The same for a folder whose twin is the node of that name below parent_twin.
+  const Node* remember_folder(NodeId parent, NodeId parent_twin, std::string_view name,
+                              const Place& place);
+  /// Counts one more lookup of a node; nullptr when it is not there any more.
+  const Node* remember_again(NodeId id);
   /// Gives lookups back. More than there are, or an unknown node, is ignored.
   void forget(NodeId id, std::uint64_t lookups);
 
   /// Frees the name: the node lives on until it is forgotten, and the next lookup makes another.
   void detach(NodeId parent, std::string_view name);
 
-  /// The root not counted.
-  [[nodiscard]] std::size_t size() const { return nodes_.size() - 1; }
+  /// The fixed ones not counted.
+  [[nodiscard]] std::size_t size() const { return nodes_.size() - last_fixed_node; }
 
  private:
   struct Key {
@@ -72,10 +88,12 @@ class InodeTable {
   };
 
   void release_if_unused(NodeId id);
+  /// Takes an unused node away; the nodes that it kept are those to look at next.
+  void erase(NodeId id, std::vector<NodeId>& next);
 
   std::unordered_map<NodeId, Node> nodes_;
   std::unordered_map<Key, NodeId, KeyHash> names_;
-  NodeId next_id_ = root_node + 1;
+  NodeId next_id_ = last_fixed_node + 1;
   std::size_t limit_;
 };
 

@@ -2,6 +2,7 @@
 // that is read in pieces misses nothing and repeats nothing when a name comes in between.
 
 #include <algorithm>
+#include <limits>
 
 #include "fusefs/view/attributes.hpp"
 #include "fusefs/view/tree.hpp"
@@ -38,8 +39,24 @@ std::string just_after(off_t place) {
 void Tree::list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [base, session] : sessions_) {
-    if (!session.published || place_of(base) <= from) continue;
+    if (!session.tree->is_published() || place_of(base) <= from) continue;
     if (!take({base, inode_number(base), S_IFDIR, place_of(base)})) return;
+  }
+  constexpr off_t last = std::numeric_limits<off_t>::max();
+  if (from < last) take({std::string(var_name), inode_number(""), S_IFDIR, last});
+}
+
+void Tree::list_var(const std::optional<StorePath>& derivation, off_t from,
+                    const std::function<bool(const Listed&)>& take) const {
+  Resolved top;
+  {
+    const std::lock_guard lock(mutex_);
+    const Session* session = find(derivation);
+    if (session == nullptr || !session->tree->is_published()) return;
+    top.place = Place{session->tree, SessionTree::top};
+  }
+  for (const auto& listed : list_entries(top)) {
+    if (listed.next > from && !take(listed)) return;
   }
 }
 
@@ -84,12 +101,12 @@ void Tree::list_revealed(const Resolved& folder, off_t from,
 
 Tree::Result<void> Tree::list_in_store(const Resolved& folder, off_t from,
                                        const std::function<bool(const Listed&)>& take) {
-  auto listing = listings_.find(folder.id);
+  auto listing = listings_.find(folder.twin);
   if (!listing) {
     auto listed = files_.list(folder.store_path());
     if (!listed) return tl::unexpected(listed.error());
     listing = std::make_shared<const std::vector<ListedFile>>(std::move(*listed));
-    listings_.keep(folder.id, listing);
+    listings_.keep(folder.twin, listing);
   }
   for (auto i = static_cast<std::size_t>(from); i < listing->size(); ++i) {
     const auto& file = (*listing)[i];

@@ -13,7 +13,6 @@
 
 #include "fusefs/kernel.hpp"
 #include "fusefs/privileges.hpp"
-#include "fusefs/view/operations.hpp"
 
 namespace airlock::fusefs {
 namespace {
@@ -35,11 +34,12 @@ std::optional<FileIdentity> identity_at(const std::string& path) {
 
 }  // namespace
 
-Mount::Mount(Tree& tree, std::string mount_point) : mount_point_(std::move(mount_point)) {
+Mount::Mount(Tree& tree, Contacts& contacts, std::string mount_point)
+    : view_{tree, contacts}, mount_point_(std::move(mount_point)) {
   std::array<char*, 3> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
                                  const_cast<char*>("allow_other,fsname=airlock,subtype=airlock")};
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
-  session_ = fuse_session_new(&args, &operations(), sizeof operations(), &tree);
+  session_ = fuse_session_new(&args, &operations(), sizeof operations(), &view_);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) throw std::runtime_error("libfuse refuses its options");
   if (fuse_session_mount(session_, mount_point_.c_str()) != 0) {
@@ -56,6 +56,7 @@ Mount::Mount(Tree& tree, std::string mount_point) : mount_point_(std::move(mount
 }
 
 Mount::~Mount() {
+  view_.contacts.stop();
   fuse_session_exit(session_);
   while (serving_ > 0) {
     for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), wake_signal);

@@ -7,9 +7,7 @@
 #include <vector>
 
 #include "fusefs/kernel.hpp"
-#include "fusefs/view/tree.hpp"
-
-struct fuse_session;
+#include "fusefs/view/operations.hpp"
 
 namespace airlock::fusefs {
 
@@ -17,7 +15,8 @@ namespace airlock::fusefs {
 /// exists the mount point is mounted. The constructor throws std::runtime_error with one sentence.
 class Mount {
  public:
-  Mount(Tree& tree, std::string mount_point);
+  /// Stops the contacts when it ends: what is asked then has nobody to answer it.
+  Mount(Tree& tree, Contacts& contacts, std::string mount_point);
   ~Mount();
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;
@@ -32,6 +31,7 @@ class Mount {
  private:
   void serve();
 
+  View view_;
   std::string mount_point_;
   std::optional<std::uint64_t> device_;  ///< of the mounted filesystem
   fuse_session* session_ = nullptr;

@@ -5,9 +5,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
-
-#include "fusefs/view/tree.hpp"
+#include <string>
+#include <utility>
 
 namespace airlock::fusefs {
 namespace {
@@ -15,8 +14,19 @@ namespace {
 // What a handler answers follows from the derivation and never changes, so the kernel may keep it.
 constexpr double forever = 1e9;
 
+View& view_of(fuse_req_t request) {
+  return *static_cast<View*>(fuse_req_userdata(request));
+}
+
 Tree& tree_of(fuse_req_t request) {
-  return *static_cast<Tree*>(fuse_req_userdata(request));
+  return view_of(request).tree;
+}
+
+/// Answers by who asks, now or when that is known. The request, and with it the calling thread,
+/// waits that long.
+void ask_who(fuse_req_t request, Contacts::Patience patience, Contacts::Answer answer) {
+  const auto* context = fuse_req_ctx(request);
+  view_of(request).contacts.ask(context->pid, context->uid, patience, std::move(answer));
 }
 
 /// libfuse passes the number of the calling thread, not of its process.
@@ -36,7 +46,7 @@ void answer_entry(fuse_req_t request, const Tree::Result<Tree::Found>& found) {
   fuse_entry_param entry{};
   entry.ino = found->id;
   entry.attr = found->attributes;
-  entry.attr_timeout = forever;
+  entry.attr_timeout = found->attributes_last ? forever : 0;
   entry.entry_timeout = found->valid_for;
   // The caller was interrupted and the kernel did not take the answer: it will not be forgotten.
   if (fuse_reply_entry(request, &entry) != 0 && found->id != 0) {
@@ -44,14 +54,39 @@ void answer_entry(fuse_req_t request, const Tree::Result<Tree::Found>& found) {
   }
 }
 
+/// Runs the handler: at once, or when the session that the node is of is open. A build that does
+/// not get one finds that nothing was there.
+template <typename Handler>
+void when_open(fuse_req_t request, fuse_ino_t node, Handler handler) {
+  if (!tree_of(request).must_wait(node, caller_of(request))) return handler();
+  ask_who(request, Contacts::Patience::until_decided,
+          [request, handler = std::move(handler)](const auto& derivation) {
+            if (derivation) return handler();
+            fail(request, std::errc::no_such_file_or_directory);
+          });
+}
+
 void init(void*, fuse_conn_info* connection) {
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
                                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS);
-  connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
+  // Parallel: who waits in a folder that all sandboxes have must not keep the others out.
+  connection->want |= connection->capable &
+                      static_cast<unsigned>(FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS);
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  answer_entry(request, tree_of(request).look_up(parent, name, caller_of(request)));
+  if (parent == var_node) {
+    // Only names that a caller could have are worth to find out who it is.
+    if (!tree_of(request).may_be_in_var(name))
+      return fail(request, std::errc::no_such_file_or_directory);
+    return ask_who(request, Contacts::Patience::until_offered,
+                   [request, name = std::string(name)](const auto& derivation) {
+                     answer_entry(request, tree_of(request).look_up_in_var(derivation, name));
+                   });
+  }
+  when_open(request, parent, [request, parent, name = std::string(name)] {
+    answer_entry(request, tree_of(request).look_up(parent, name, caller_of(request)));
+  });
 }
 
 void forget(fuse_req_t request, fuse_ino_t node, std::uint64_t lookups) {
@@ -66,12 +101,11 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 }
 
 void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  const auto attributes = tree_of(request).attributes(node);
-  if (!attributes) {
-    fail(request, attributes.error());
-    return;
-  }
-  fuse_reply_attr(request, &*attributes, forever);
+  when_open(request, node, [request, node] {
+    const auto attributes = tree_of(request).attributes(node);
+    if (!attributes) return fail(request, attributes.error());
+    fuse_reply_attr(request, &*attributes, forever);
+  });
 }
 
 void readlink(fuse_req_t request, fuse_ino_t node) {
@@ -102,6 +136,14 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_open(request, file);
 }
 
+/// Where a caller that is not known yet waits: here it holds no lock of the folder's, as it does
+/// when it reads it.
+void opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  const auto reply = [request, copy = *file] { fuse_reply_open(request, &copy); };
+  if (node != var_node) return when_open(request, node, reply);
+  ask_who(request, Contacts::Patience::until_decided, [reply](const auto&) { reply(); });
+}
+
 void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
   const auto bytes = tree_of(request).read(node, size, static_cast<std::uint64_t>(offset));
   if (!bytes) {
@@ -111,25 +153,45 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, f
   fuse_reply_buf(request, bytes->data(), bytes->size());
 }
 
-void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
-  std::string buffer(size, '\0');
-  std::size_t filled = 0;
-  const auto take = [&](const Tree::Listed& listed) {
+/// A piece of a listing, as long as the kernel has room for it.
+class Piece {
+ public:
+  Piece(fuse_req_t request, std::size_t size) : request_(request), buffer_(size, '\0') {}
+
+  bool take(const Tree::Listed& listed) {
     struct stat attributes {};
     attributes.st_ino = listed.inode_number;
     attributes.st_mode = listed.type;
-    const auto needed = fuse_add_direntry(request, buffer.data() + filled, size - filled,
+    const auto room = buffer_.size() - filled_;
+    const auto needed = fuse_add_direntry(request_, buffer_.data() + filled_, room,
                                           listed.name.c_str(), &attributes, listed.next);
-    if (needed > size - filled) return false;
-    filled += needed;
+    if (needed > room) return false;
+    filled_ += needed;
     return true;
-  };
-  const auto listed = tree_of(request).list(node, from, take);
-  if (!listed) {
-    fail(request, listed.error());
-    return;
   }
-  fuse_reply_buf(request, buffer.data(), filled);
+  void reply() { fuse_reply_buf(request_, buffer_.data(), filled_); }
+
+ private:
+  fuse_req_t request_;
+  std::string buffer_;
+  std::size_t filled_ = 0;
+};
+
+void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
+  if (node == var_node) {
+    return ask_who(request, Contacts::Patience::until_offered,
+                   [request, size, from](const auto& derivation) {
+                     Piece piece(request, size);
+                     tree_of(request).list_var(
+                         derivation, from, [&](const auto& listed) { return piece.take(listed); });
+                     piece.reply();
+                   });
+  }
+  Piece piece(request, size);
+  const auto listed = tree_of(request).list(
+      node, from, [&](const Tree::Listed& entry) { return piece.take(entry); });
+  if (!listed) return fail(request, listed.error());
+  piece.reply();
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
@@ -143,15 +205,14 @@ void statfs(fuse_req_t request, fuse_ino_t) {
 /// Without default_permissions the kernel asks here for access(2) and chdir(2), root's included: a
 /// client that could write to Nix's state folder would open the store itself, not the socket.
 void access(fuse_req_t request, fuse_ino_t node, int mask) {
-  const auto attributes = tree_of(request).attributes(node);
-  if (!attributes) {
-    fail(request, attributes.error());
-    return;
-  }
-  int error = 0;
-  if ((mask & W_OK) != 0 && !S_ISSOCK(attributes->st_mode)) error = EROFS;
-  if (error == 0 && (mask & X_OK) != 0 && (attributes->st_mode & S_IXUSR) == 0) error = EACCES;
-  fuse_reply_err(request, error);
+  when_open(request, node, [request, node, mask] {
+    const auto attributes = tree_of(request).attributes(node);
+    if (!attributes) return fail(request, attributes.error());
+    int error = 0;
+    if ((mask & W_OK) != 0 && !S_ISSOCK(attributes->st_mode)) error = EROFS;
+    if (error == 0 && (mask & X_OK) != 0 && (attributes->st_mode & S_IXUSR) == 0) error = EACCES;
+    fuse_reply_err(request, error);
+  });
 }
 
 // Whatever would change something.
@@ -214,6 +275,7 @@ fuse_lowlevel_ops make_operations() {
   table.readlink = readlink;
   table.mknod = mknod;
   table.open = open;
+  table.opendir = opendir;
   table.read = read;
   table.readdir = readdir;
   table.statfs = statfs;

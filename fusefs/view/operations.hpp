@@ -3,9 +3,18 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "fusefs/contacts.hpp"
+#include "fusefs/view/tree.hpp"
+
 namespace airlock::fusefs {
 
-/// Libfuse's table of handlers. The session's user data is the Tree that they ask. Every handler
+/// What the handlers ask; the user data of libfuse's session.
+struct View {
+  Tree& tree;
+  Contacts& contacts;
+};
+
+/// Libfuse's table of handlers. Every handler
 /// that would change something answers EROFS: the superblock itself has to be writable, or a socket
 /// could not be bound on it.
 [[nodiscard]] const fuse_lowlevel_ops& operations();

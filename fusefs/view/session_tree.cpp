@@ -6,6 +6,7 @@
 namespace airlock::fusefs {
 namespace {
 
+constexpr const char* airlock_name = "airlock";
 constexpr std::size_t max_revealed = 1u << 18;
 
 /// "/nix/var/nix" is "nix" in the folder that is bound at "/nix/var".
@@ -63,12 +64,16 @@ SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
   add_folders(state, "gcroots");
   add_folders(state, "temproots");
   add_folders(state, "db");
-  const auto airlock = add_folders(top, "airlock");
+  const auto airlock = add_folders(top, airlock_name);
   add(airlock, Kind::store, "store");
   session_json_ = add(airlock, Kind::file, "session.json");
   add(airlock, Kind::file, "nix.conf", nix_conf);
   add(airlock, Kind::file, "env", environment_script(parent_of(layout.state_dir) + "/airlock"));
   write_session_json({});
+}
+
+bool SessionTree::is_at_top(std::string_view name, const ViewLayout& layout) {
+  return name == airlock_name || name == last_part(layout.state_dir);
 }
 
 std::uint32_t SessionTree::child(std::uint32_t index, std::string_view name) const {

@@ -55,6 +55,16 @@ class SessionTree {
   static constexpr std::string_view socket_name = "socket";
   /// The socket appears when it is bound.
   std::uint32_t add_socket();
+  /// The node that was bound; 0 before.
+  [[nodiscard]] std::uint64_t socket_node() const { return socket_node_; }
+  void set_socket_node(std::uint64_t node) { socket_node_ = node; }
+
+  /// Whether the name is one of those at the top, which are the same for all sessions.
+  [[nodiscard]] static bool is_at_top(std::string_view name, const ViewLayout& layout);
+
+  /// Whether its session is open. Before that nobody is told what is in here, nor that it will be.
+  [[nodiscard]] bool is_published() const { return published_; }
+  void set_published() { published_ = true; }
 
   /// Adds the search path and writes it into session.json; once, before anybody looks.
   void set_channels(const std::vector<Channel>& channels);
@@ -75,6 +85,8 @@ class SessionTree {
   std::vector<Entry> entries_;
   std::string socket_folder_;
   std::uint32_t socket_parent_ = 0;
+  std::uint64_t socket_node_ = 0;
+  bool published_ = false;
   std::uint32_t channels_ = 0;
   std::uint32_t session_json_ = 0;
   std::set<std::string, std::less<>> revealed_;

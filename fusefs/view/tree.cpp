@@ -12,6 +12,8 @@ namespace {
 /// after this limit reaches it.
 constexpr std::size_t max_nodes = 4'000'000;
 constexpr double forever = 1e9;
+/// Where in a session's folder the store is.
+constexpr std::string_view in_view = "airlock/store/";
 
 tl::unexpected<std::errc> absent() {
   return tl::unexpected(std::errc::no_such_file_or_directory);
@@ -19,7 +21,7 @@ tl::unexpected<std::errc> absent() {
 
 /// No such name, which the kernel may remember: below a store path nothing ever appears.
 Tree::Found never() {
-  return {0, {}, forever};
+  return {0, {}, forever, true};
 }
 
 std::string join(const std::string& folder, std::string_view name) {
@@ -29,8 +31,7 @@ std::string join(const std::string& folder, std::string_view name) {
 }  // namespace
 
 std::string Tree::Resolved::store_path() const {
-  constexpr std::string_view prefix = "airlock/store/";
-  return path.substr(prefix.size());
+  return path.substr(in_view.size());
 }
 
 Tree::Tree(int store, ViewLayout layout, pid_t binder)
@@ -39,7 +40,12 @@ Tree::Tree(int store, ViewLayout layout, pid_t binder)
 bool Tree::add(const StorePath& derivation) {
   auto tree = std::make_shared<SessionTree>(derivation, layout_);
   const std::lock_guard lock(mutex_);
-  return sessions_.try_emplace(derivation.base(), Session{std::move(tree), false}).second;
+  const auto [entry, fresh] = sessions_.try_emplace(derivation.base(), Session{tree, 0});
+  if (!fresh) return false;
+  const Place place{std::move(tree), SessionTree::top};
+  const auto* node = table_.remember(var_node, derivation.base(), place);
+  entry->second.in_var = node == nullptr ? 0 : node->id;
+  return true;
 }
 
 std::string Tree::socket_folder(const StorePath& derivation) const {
@@ -51,9 +57,9 @@ std::string Tree::socket_folder(const StorePath& derivation) const {
 void Tree::publish(const StorePath& derivation, const std::vector<Channel>& channels) {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(derivation.base());
-  if (found == sessions_.end() || found->second.published) return;
+  if (found == sessions_.end() || found->second.tree->is_published()) return;
   found->second.tree->set_channels(channels);
-  found->second.published = true;
+  found->second.tree->set_published();
 }
 
 bool Tree::reveal(const StorePath& derivation, const std::vector<StorePath>& paths) {
@@ -67,9 +73,13 @@ bool Tree::reveal(const StorePath& derivation, const std::vector<StorePath>& pat
 
 void Tree::remove(const StorePath& derivation) {
   const std::lock_guard lock(mutex_);
-  sessions_.erase(derivation.base());
+  const auto found = sessions_.find(derivation.base());
+  if (found == sessions_.end()) return;
   // The next session of this derivation is a folder of its own, whatever the kernel remembers.
   table_.detach(root_node, derivation.base());
+  table_.detach(var_node, derivation.base());
+  table_.forget(found->second.in_var, 1);
+  sessions_.erase(found);
 }
 
 Tree::Result<Tree::Found> Tree::look_up(NodeId parent, std::string_view name, pid_t caller) {
@@ -78,6 +88,48 @@ Tree::Result<Tree::Found> Tree::look_up(NodeId parent, std::string_view name, pi
   if (!resolved) return tl::unexpected(resolved.error());
   if (resolved->place.entry == Place::in_store) return look_up_in_store(*resolved, name);
   return look_up_entry(*resolved, name);
+}
+
+bool Tree::may_be_in_var(std::string_view name) const {
+  return SessionTree::is_at_top(name, layout_);
+}
+
+const Tree::Session* Tree::find(const std::optional<StorePath>& derivation) const {
+  if (!derivation) return nullptr;
+  const auto found = sessions_.find(derivation->base());
+  return found == sessions_.end() ? nullptr : &found->second;
+}
+
+bool Tree::must_wait(NodeId id, pid_t caller) const {
+  if (id <= last_fixed_node || caller == binder_) return false;
+  const std::lock_guard lock(mutex_);
+  const auto* node = table_.find(id);
+  return node != nullptr && node->place.session && !node->place.session->is_published();
+}
+
+Tree::Result<Tree::Found> Tree::look_up_in_var(const std::optional<StorePath>& derivation,
+                                               std::string_view name) {
+  Resolved top;
+  bool published = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const Session* session = find(derivation);
+    if (session == nullptr || session->in_var == 0) return absent();
+    top.id = session->in_var;
+    top.place = Place{session->tree, SessionTree::top};
+    published = session->tree->is_published();
+  }
+  auto found = look_up_entry(top, name);
+  // The next who asks may be somebody else: the kernel must not answer for us.
+  if (found && found->id == 0) return absent();
+  if (found) found->valid_for = 0;
+  if (found) found->attributes_last = published;
+  return found;
+}
+
+std::size_t Tree::count_nodes() const {
+  const std::lock_guard lock(mutex_);
+  return table_.size();
 }
 
 void Tree::forget(NodeId id, std::uint64_t lookups) {
@@ -98,11 +150,15 @@ Tree::Result<Tree::Found> Tree::make_socket(NodeId parent, std::string_view name
     place.entry = tree.add_socket();
   }
   const auto attributes = attributes_of(SessionTree::Kind::socket, 0, join(resolved->path, name));
-  return answer(parent, name, place, attributes, forever);
+  const auto made = answer(parent, name, place, attributes, forever);
+  const std::lock_guard lock(mutex_);
+  if (made) tree.set_socket_node(made->id);
+  return made;
 }
 
 Tree::Result<struct stat> Tree::attributes(NodeId id) const {
   if (id == root_node) return attributes_of(SessionTree::Kind::folder, 0, "/");
+  if (id == var_node) return attributes_of(SessionTree::Kind::folder, 0, "");
   const auto resolved = resolve(id);
   if (!resolved) return tl::unexpected(resolved.error());
   if (resolved->place.entry == Place::in_store) {
@@ -164,16 +220,19 @@ Tree::Result<void> Tree::list(NodeId id, off_t from,
 Tree::Result<Tree::Resolved> Tree::resolve(NodeId id) const {
   const std::lock_guard lock(mutex_);
   const auto* node = table_.find(id);
-  if (node == nullptr || id == root_node) return absent();
+  if (node == nullptr || id <= last_fixed_node) return absent();
   return resolve_locked(*node);
 }
 
 Tree::Resolved Tree::resolve_locked(const InodeTable::Node& node) const {
-  Resolved resolved{node.id, node.place, {}};
+  Resolved resolved{node.id, node.place, node.twin, {}};
   std::vector<const std::string*> names;
-  for (const auto* step = &node; step->parent != root_node; step = table_.find(step->parent)) {
+  const auto* step = &node;
+  for (; step->parent > last_fixed_node; step = table_.find(step->parent)) {
     names.push_back(&step->name);
   }
+  // Below the root and `var` the first name is a session's, which is not part of the path.
+  if (step->parent == store_node) resolved.path = std::string(in_view) + step->name;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     resolved.path = join(resolved.path, **name);
   }
@@ -181,11 +240,15 @@ Tree::Resolved Tree::resolve_locked(const InodeTable::Node& node) const {
 }
 
 Tree::Result<Tree::Found> Tree::look_up_session(std::string_view name, pid_t caller) {
+  if (name == var_name) {
+    return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever, true};
+  }
   Place place;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(name);
-    const bool visible = found != sessions_.end() && (found->second.published || caller == binder_);
+    const bool visible =
+        found != sessions_.end() && (found->second.tree->is_published() || caller == binder_);
     if (!visible) return absent();
     place = Place{found->second.tree, SessionTree::top};
   }
@@ -217,11 +280,11 @@ Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::strin
       found = attributes_of(entry.kind, entry.text.size(), path);
     }
   }
+  if (!in_store && S_ISSOCK(found.st_mode)) return answer_socket(parent.id, name, place, found);
   if (!in_store) return answer(parent.id, name, place, found, forever);
   const auto file = files_.look(std::string(name));
   if (!file) return tl::unexpected(file.error());
-  place.entry = Place::in_store;
-  return answer(parent.id, name, place, attributes_of(*file, path), forever);
+  return answer_in_store(parent, store_node, name, *file);
 }
 
 Tree::Result<Tree::Found> Tree::look_up_in_store(const Resolved& parent, std::string_view name) {
@@ -230,8 +293,31 @@ Tree::Result<Tree::Found> Tree::look_up_in_store(const Resolved& parent, std::st
     if (file.error() == std::errc::no_such_file_or_directory) return never();
     return tl::unexpected(file.error());
   }
-  const auto attributes = attributes_of(*file, join(parent.path, name));
-  return answer(parent.id, name, parent.place, attributes, forever);
+  return answer_in_store(parent, parent.twin, name, *file);
+}
+
+Tree::Result<Tree::Found> Tree::answer_in_store(const Resolved& parent, NodeId parent_twin,
+                                                std::string_view name, const StoreFile& file) {
+  const auto attributes = attributes_of(file, join(parent.path, name));
+  if (file.kind != StoreFile::Kind::folder) {
+    return answer(parent_twin, name, Place{nullptr, Place::in_store}, attributes, forever);
+  }
+  const std::lock_guard lock(mutex_);
+  const Place place{parent.place.session, Place::in_store};
+  const auto* node = table_.remember_folder(parent.id, parent_twin, name, place);
+  if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
+  return Found{node->id, attributes, forever, true};
+}
+
+Tree::Result<Tree::Found> Tree::answer_socket(NodeId parent, std::string_view name,
+                                              const Place& place, struct stat attributes) {
+  {
+    // connect(2) looks for the node that was bound, under whatever name it is reached.
+    const std::lock_guard lock(mutex_);
+    const auto* bound = table_.remember_again(place.session->socket_node());
+    if (bound != nullptr) return Found{bound->id, attributes, forever, true};
+  }
+  return answer(parent, name, place, attributes, forever);
 }
 
 Tree::Result<Tree::Found> Tree::answer(NodeId parent, std::string_view name, const Place& place,
@@ -239,7 +325,7 @@ Tree::Result<Tree::Found> Tree::answer(NodeId parent, std::string_view name, con
   const std::lock_guard lock(mutex_);
   const auto* node = table_.remember(parent, name, place);
   if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
-  return Found{node->id, attributes, valid_for};
+  return Found{node->id, attributes, valid_for, true};
 }
 
 }  // namespace airlock::fusefs

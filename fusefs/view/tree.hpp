@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -21,8 +22,8 @@
 namespace airlock::fusefs {
 
 /// What the mount shows: at its root a folder a session, in that what SessionTree and StoreFiles
-/// say. Sessions come and go from the event loop, questions come from the FUSE threads; all of it
-/// is thread-safe.
+/// say; and the folder `var`, which is the session's own for whoever asks (static mode). Sessions
+/// come and go from the event loop, questions come from the FUSE threads; all of it is thread-safe.
 ///
 /// Locks: `mutex_` guards the node table, the sessions and what they reveal. It is held for table
 /// look-ups only, never while the store is read and never while our own mount is touched. The
@@ -35,7 +36,8 @@ class Tree {
   struct Found {
     NodeId id = 0;  ///< 0: there is no such name, and the kernel may remember that
     struct stat attributes {};
-    double valid_for = 0;  ///< seconds that the kernel may keep the name
+    double valid_for = 0;         ///< seconds that the kernel may keep the name
+    bool attributes_last = true;  ///< the kernel may keep the attributes
   };
   struct Listed {
     std::string name;
@@ -60,25 +62,42 @@ class Tree {
 
   // From the FUSE threads. caller is a thread's number.
 
+  /// For a parent that is not var_node.
   [[nodiscard]] Result<Found> look_up(NodeId parent, std::string_view name, pid_t caller);
+  /// Whether the node is of a session that is not open yet, so that it cannot be said yet what it
+  /// is: ask Contacts first. Never for the binder.
+  [[nodiscard]] bool must_wait(NodeId id, pid_t caller) const;
+  /// In `var`, for a caller of that session's; without one nothing is there.
+  [[nodiscard]] Result<Found> look_up_in_var(const std::optional<StorePath>& derivation,
+                                             std::string_view name);
+  /// Whether the name could be in anybody's `var`. What follows from this is the same for everyone.
+  [[nodiscard]] bool may_be_in_var(std::string_view name) const;
   void forget(NodeId id, std::uint64_t lookups);
   [[nodiscard]] Result<Found> make_socket(NodeId parent, std::string_view name, pid_t caller);
   [[nodiscard]] Result<struct stat> attributes(NodeId id) const;
   [[nodiscard]] Result<std::string> link_target(NodeId id) const;
   [[nodiscard]] Result<std::string> read(NodeId id, std::size_t size, std::uint64_t offset) const;
-  /// Hands names to take, in order, from a place on, until take returns false.
+  /// Hands names to take, in order, from a place on, until take returns false. Not of var_node.
   [[nodiscard]] Result<void> list(NodeId id, off_t from,
                                   const std::function<bool(const Listed&)>& take);
+  /// The same of `var`, for a caller of that session's.
+  void list_var(const std::optional<StorePath>& derivation, off_t from,
+                const std::function<bool(const Listed&)>& take) const;
+
+  static constexpr std::string_view var_name = "var";
+  /// How many nodes the kernel, or another node, holds.
+  [[nodiscard]] std::size_t count_nodes() const;
 
  private:
   struct Session {
     std::shared_ptr<SessionTree> tree;
-    bool published = false;
+    NodeId in_var = 0;  ///< its folder as `var`: what is in there are other nodes than in its own
   };
   /// A node without its place in the table, to be used without the lock.
   struct Resolved {
     NodeId id = 0;
     Place place;
+    NodeId twin = 0;   ///< of a folder in the store
     std::string path;  ///< from the session's folder, "" for that itself
     /// From the store folder; for what is in the store only.
     [[nodiscard]] std::string store_path() const;
@@ -91,6 +110,12 @@ class Tree {
   [[nodiscard]] Result<Found> look_up_in_store(const Resolved& parent, std::string_view name);
   [[nodiscard]] Result<Found> answer(NodeId parent, std::string_view name, const Place& place,
                                      struct stat attributes, double valid_for);
+  [[nodiscard]] Result<Found> answer_socket(NodeId parent, std::string_view name,
+                                            const Place& place, struct stat attributes);
+  /// parent_twin: where what the sessions share of the parent is.
+  [[nodiscard]] Result<Found> answer_in_store(const Resolved& parent, NodeId parent_twin,
+                                              std::string_view name, const StoreFile& file);
+  [[nodiscard]] const Session* find(const std::optional<StorePath>& derivation) const;
   void list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const;
   [[nodiscard]] std::vector<Listed> list_entries(const Resolved& folder) const;
   void list_revealed(const Resolved& folder, off_t from,

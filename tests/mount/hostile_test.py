@@ -151,7 +151,7 @@ class Hostile(MountTest):
                      boundary.SUCCEEDED):
             self.mediator.channel.send(kind, session, 0, [other.derivation], fd=folder)
         os.close(folder)
-        self.assertEqual(os.listdir(world.MOUNT), [build.derivation])
+        self.assertEqual(os.listdir(world.MOUNT), [build.derivation, "var"])
         self.assertEqual(build.result("result = 1"), 1)
         self.assertTrue(self.mediator.request(boundary.REVEAL, session, [base("x")])[0])
 

@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 #include <map>
 
+#include "fusefs/chroot_folder.hpp"
 #include "fusefs/condemn.hpp"
 #include "fusefs/event_loop.hpp"
 #include "fusefs/process.hpp"
@@ -31,15 +32,18 @@ StorePath store_path(const std::string& name) {
 
 TEST_CASE("a process's status is read strictly") {
   const std::string text =
-      "Name:\tsh\nState:\tS (sleeping)\nPPid:\t12\nTracerPid:\t0\nNSpid:\t345\t2\t1\nVmRSS:\t1 "
+      "Name:\tsh\nState:\tS "
+      "(sleeping)\nTgid:\t340\nPPid:\t12\nTracerPid:\t0\nNSpid:\t345\t2\t1\nVmRSS:\t1 "
       "kB\n";
-  CHECK(parse_status(text) == ProcessStatus{12, {345, 2, 1}});
+  CHECK(parse_status(text) == ProcessStatus{12, {345, 2, 1}, 340});
   CHECK_FALSE(parse_status(""));
-  CHECK_FALSE(parse_status("Name:\tsh\nPPid:\t12\n"));
-  CHECK_FALSE(parse_status("Name:\tsh\nNSpid:\t1\n"));
-  CHECK_FALSE(parse_status("Name:\tsh\nPPid:\tx\nNSpid:\t1\n"));
-  CHECK_FALSE(parse_status("Name:\tsh\nPPid:\t1\nNSpid:\t\n"));
-  CHECK_FALSE(parse_status("Name:\tsh\nPPid:\t1\nNSpid:\t1 y\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nTgid:\t2\nPPid:\t12\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nTgid:\t2\nNSpid:\t1\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nTgid:\t2\nPPid:\tx\nNSpid:\t1\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nTgid:\t2\nPPid:\t1\nNSpid:\t\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nTgid:\t2\nPPid:\t1\nNSpid:\t1 y\n"));
+  CHECK(parse_status("Name:\tsh\nTgid:\t2\nPPid:\t1\nNSpid:\t1\n"));
+  CHECK_FALSE(parse_status("Name:\tsh\nPPid:\t1\nNSpid:\t1\n"));
 }
 
 TEST_CASE("a program's name cannot forge its start time") {
@@ -49,6 +53,44 @@ TEST_CASE("a program's name cannot forge its start time") {
   CHECK(parse_start_time("7 (a) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 99)" + rest) == 4711u);
   CHECK_FALSE(parse_start_time("7 (sh) S 1 7"));
   CHECK_FALSE(parse_start_time(""));
+}
+
+TEST_CASE("a build's folder is known by the last names of its root") {
+  const auto derivation = store_path("outer.drv");
+  const auto folder = "/nix/store/" + derivation.base() + ".chroot";
+  CHECK(derivation_in_root(folder) == derivation);
+  CHECK(derivation_in_root(folder + "/root") == derivation);
+  CHECK(derivation_in_root("/@" + folder + "/root") == derivation);
+  for (const auto& other : {std::string("/"), std::string(), std::string("/root"),
+                            folder + "//deleted", folder + "/root/root", folder + "/tmp",
+                            "/nix/store/" + store_path("outer").base() + ".chroot",
+                            "/nix/store/" + derivation.base(), std::string("/x.drv.chroot/root")}) {
+    CHECK_FALSE(derivation_in_root(other));
+  }
+}
+
+TEST_CASE("sessions share what is not a folder") {
+  InodeTable table(100);
+  const auto place = Place{nullptr, Place::in_store};
+  const auto left = table.remember(root_node, "left", {})->id;
+  const auto right = table.remember(root_node, "right", {})->id;
+  const auto* of_left = table.remember_folder(left, store_node, "folder", place);
+  const auto* of_right = table.remember_folder(right, store_node, "folder", place);
+  REQUIRE(of_left != nullptr);
+  REQUIRE(of_right != nullptr);
+  CHECK(of_left->id != of_right->id);
+  CHECK(of_left->twin == of_right->twin);
+  const auto file = table.remember(of_left->twin, "file", place)->id;
+  CHECK(table.remember(of_right->twin, "file", place)->id == file);
+  // A second look at the folder does not hold the twin twice.
+  CHECK(table.remember_folder(left, store_node, "folder", place)->id == of_left->id);
+  table.forget(of_left->id, 2);
+  table.forget(of_right->id, 1);
+  CHECK(table.find(file) != nullptr);
+  table.forget(file, 2);
+  table.forget(left, 1);
+  table.forget(right, 1);
+  CHECK(table.size() == 0);
 }
 
 TEST_CASE("this process is alive and itself") {

@@ -56,7 +56,7 @@ class Session(MountTest):
         self.assertEqual(self.record_names(), [build.derivation])
         build.finish()
         self.mediator.take_until(boundary.SESSION_ENDED, session)
-        self.assertEqual(os.listdir(world.MOUNT), [])
+        self.assertEqual(os.listdir(world.MOUNT), ["var"])
         self.assertEqual(self.ask_hook(boundary.SETTLED, build.derivation).kind, boundary.DONE)
         self.mediator.take_until(boundary.SESSION_SETTLED, session)
         self.mediator.take_until(boundary.SESSION_CLOSED, session)
@@ -202,7 +202,7 @@ class Session(MountTest):
         opened = self.mediator.take()
         self.mediator.channel.send(boundary.SESSION_REFUSED, opened.session, strings=["not today"])
         self.assertEqual(build.answer(), {"kind": boundary.REFUSED, "text": "not today"})
-        self.assertEqual(os.listdir(world.MOUNT), [])
+        self.assertEqual(os.listdir(world.MOUNT), ["var"])
 
     def test_an_airlockd_that_says_nothing_is_not_waited_for(self):
         self.mediator.answer = False

@@ -245,7 +245,7 @@ class View(MountTest):
     def test_the_root_lists_sessions(self):
         first, _ = self.open_session()
         second, _ = self.open_session()
-        self.assertEqual(os.listdir(world.MOUNT), sorted([first.derivation, second.derivation]))
+        self.assertEqual(os.listdir(world.MOUNT), sorted([first.derivation, second.derivation]) + ["var"])
         with self.assertRaises(FileNotFoundError):
             os.stat(world.MOUNT + "/nothing")
 

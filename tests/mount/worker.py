@@ -10,6 +10,7 @@ import base64  # noqa: F401  loaded for the agent
 import ctypes  # noqa: F401
 import errno
 import json
+import mmap  # noqa: F401
 import os
 import pty
 import select

@@ -384,3 +384,18 @@ TEST_CASE("a build that was tried again and succeeded tells nothing of the first
     CHECK(world.session.condemned() == !succeeds);
   }
 }
+
+TEST_CASE("nothing is granted that no hook would settle") {
+  for (const auto* settings : {"", "post-build-hook =\n", "pre-build-hook = /bin/true\n"}) {
+    CAPTURE(settings);
+    World world;
+    std::ofstream(world.config.layout.conf_dir + "/nix.conf") << settings;
+    const auto path = policy::fake_path("given");
+    world.upstream_state.infos[path] = {};
+    CHECK_THROWS_WITH(world.session.grant({path}, "added"),
+                      Catch::Contains("has no post-build-hook"));
+    CHECK_FALSE(world.session.visible(path));
+    CHECK(world.trace.count("grant") == 0);
+    CHECK_FALSE(world.is_owed(path));
+  }
+}

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/filesystem.hpp>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <string>
@@ -158,6 +159,7 @@ class FakeUpstream final : public Upstream {
 struct World {
   World() {
     boost::filesystem::create_directories(config.layout.debts());
+    std::ofstream(config.layout.conf_dir + "/nix.conf") << "post-build-hook = /bin/true\n";
     upstream_state.infos[visible] = {};
   }
   World(const World&) = delete;
@@ -186,6 +188,7 @@ struct World {
   Config config = [this] {
     Config c;
     c.layout.state_dir = folder.string();
+    c.layout.conf_dir = folder.string();
     return c;
   }();
   Trace trace;

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# kill -9 of airlock-fs with builds running, in hook mode and in static mode, then a start: no stale mount, no hung
+# process, a clean store, new builds. And the fallbacks for older kernels.
+. "$(dirname "$0")/lib.sh"
+
+static_mode() {
+  sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
+  echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
+  airlock-env stop-nix-daemon
+  airlock-env start-nix-daemon
+}
+
+# in_sandboxes: the processes below a pid namespace of their own. waiting: those of them that wait for the mount.
+in_sandboxes() { grep -lE '^NSpid:([[:space:]]+[0-9]+){2,}' /proc/[0-9]*/status 2>/dev/null | sed -e 's|/status||' -e 's|/proc/||'; }
+nobody_left() { [ -z "$(in_sandboxes)" ]; }
+
+# plain NAME <SCRIPT: a derivation without airlock.
+plain() {
+  cat >"$1.sh"
+  cat >"$1.nix" <<NIX
+derivation rec {
+  name = "$1"; system = builtins.currentSystem;
+  shell = builtins.storePath "$AIRLOCK_SHELL";
+  builder = "\${shell}/bin/sh"; args = [ "-eu" ./$1.sh ]; PATH = "\${shell}/bin";
+}
+NIX
+}
+
+for mode in hook static; do
+  [ $mode = hook ] || static_mode
+  step "$mode mode: kill -9 of airlock-fs with builds running"
+  # Holds files of the view open and is about to use them; works in it all the time; waits for an inner build; never
+  # looks and never asks.
+  outer "holds-$mode" <<'SCRIPT'
+exec 3</nix/var/airlock/session.json 4</nix/var/airlock/env
+cd /nix/var/airlock/store
+echo is-running >&2
+sleep 1000
+SCRIPT
+  outer "walks-$mode" <<'SCRIPT'
+echo is-running >&2
+while true; do find /nix/var /nix/var/airlock/store/ -type f -exec cat {} + >/dev/null 2>&1 || true; done
+SCRIPT
+  outer "waits-$mode" <<SCRIPT
+echo is-running >&2
+inner slow-$mode 'sleep 1000' || true
+sleep 1000
+SCRIPT
+  plain "quiet-$mode" <<'SCRIPT'
+echo is-running >&2
+i=0
+while [ $i -lt 12 ]; do sleep 1; i=$((i + 1)); done
+echo undisturbed >$out
+SCRIPT
+  for name in holds walks waits quiet; do
+    timeout 120 nix-build --no-out-link "$name-$mode.nix" >"$name-$mode.out" 2>"$name-$mode.log" &
+    echo $! >"$name.pid"
+    eventually "$name runs" 60 grep -q is-running "$name-$mode.log"
+  done
+  sleep 1
+  kill -9 "$(airlock-env pid-of fs)"
+  sleep 1
+  airlock settle
+  airlock-env start-fs
+  airlock status --wait 20 || fail "airlock is not up again"
+  for name in holds walks waits; do
+    status=0
+    wait "$(cat $name.pid)" || status=$?
+    [ $status != 0 ] || fail "$name-$mode was built"
+    [ $status != 124 ] || fail "$name-$mode hung"
+    # A build that touched the dead mount before the restart may have failed by itself.
+    printf '%s-%s: %s\n' $name $mode "$(grep -iE 'airlock|killed|signal|failed' "$name-$mode.log" | head -n 1)"
+  done
+  wait "$(cat quiet.pid)" || fail "$(cat "quiet-$mode.log")"
+  equal "who never looked" undisturbed "$(cat "$(cat "quiet-$mode.out")")"
+  eventually "no process to be left in a sandbox" 20 nobody_left
+  echo "ok: no process is left in a sandbox"
+  equal "mounts of the view" 1 "$(grep -c ' /run/airlock/fs ' /proc/self/mounts)"
+  outer "again-$mode" <<'SCRIPT'
+path=$(inner again 'echo again >$out')
+cat $path >$out
+SCRIPT
+  equal "a new build" again "$(cat "$(build "again-$mode")")"
+  store_is_clean
+done
+
+step "the fallbacks: no SO_PEERPIDFD, no links"
+airlock-env stop-mediator
+airlock-env stop-fs
+setsid airlock-fs --without peerpidfd,links >>"$AIRLOCK_LOGS/airlock-fs.log" 2>&1 &
+fs=$!
+trap 'kill $fs' EXIT
+eventually "airlock-fs to serve" 20 test -S /run/airlockd/control
+airlock-env start-mediator
+outer old <<'SCRIPT'
+path=$(inner file-old 'echo old >$out')
+folder=$(inner folder-old 'mkdir $out; echo folder >$out/file')
+cat $path $folder/file /nix/var/airlock/store/${folder##*/}/file >$out
+SCRIPT
+equal "on an old kernel" "old folder folder " "$(tr '\n' ' ' <"$(build old)")"
+store_is_clean
