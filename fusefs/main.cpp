@@ -97,7 +97,7 @@ int run(const Options& options) {
   // Before the first thread is there: capabilities are a thread's, and are inherited.
   keep_filesystem_capabilities();
   Contacts contacts(callers);
-  Mount mount(tree, contacts, options.sockets.mount_point());
+  Mount mount({tree, contacts, options.view}, options.sockets.mount_point());
 
   SettleProgram settle_program(loop, options.settle_program);
   MediatorLink mediator(loop, std::move(for_mediator), user.uid);

@@ -50,7 +50,9 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.add_option("--settle-program", options.settle_program,
                  "run as PROGRAM settle --derivation NAME when a build ended without its hook")
       ->capture_default_str();
-  app.add_option("--without", without, "behave as if there were none of: peerpidfd, links")
+  app.add_option("--without", without,
+                 "behave as if there were none of: peerpidfd, links, noopen, readdirplus, "
+                 "cachedir")
       ->delimiter(',');
   app.add_flag("--verbose", options.verbose, "log more");
   try {
@@ -60,8 +62,15 @@ CommandLine parse_command_line(int argc, char** argv) {
         options.use_peerpidfd = false;
       } else if (feature == "links") {
         options.use_links = false;
+      } else if (feature == "noopen") {
+        options.view.open_without_asking = false;
+      } else if (feature == "readdirplus") {
+        options.view.listings_with_attributes = false;
+      } else if (feature == "cachedir") {
+        options.view.cached_listings = false;
       } else {
-        throw CLI::ValidationError("--without", "knows peerpidfd and links");
+        throw CLI::ValidationError("--without",
+                                   "knows peerpidfd, links, noopen, readdirplus and cachedir");
       }
     }
     for (auto* path : {&options.sockets.run, &options.store_dir, &options.state_dir}) {

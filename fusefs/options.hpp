@@ -3,6 +3,7 @@
 #include <string>
 
 #include "fusefs/boundary/channel.hpp"
+#include "fusefs/view/features.hpp"
 
 namespace airlock::fusefs {
 
@@ -15,6 +16,7 @@ struct Options {
   std::string settle_program;
   bool use_peerpidfd = true;
   bool use_links = true;
+  ViewFeatures view;
   bool verbose = false;
 };
 

@@ -110,9 +110,10 @@ Session& Sessions::insert(Announcement announcement) {
 
 tl::expected<void, std::string> Sessions::bind_socket(Session& session) {
   parts_.tree.add(session.derivation);
-  const auto folder = parts_.mount_point + "/" + session.derivation.base() + "/" +
-                      parts_.tree.socket_folder(session.derivation);
-  const Fd place(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto folder =
+      session.derivation.base() + "/" + parts_.tree.socket_folder(session.derivation);
+  const Fd place(
+      ::openat(parts_.mount.writable(), folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!place) return tl::unexpected(failure("open " + folder));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -111,7 +111,9 @@ Tree::Result<void> Tree::list_in_store(const Resolved& folder, off_t from,
   for (auto i = static_cast<std::size_t>(from); i < listing->size(); ++i) {
     const auto& file = (*listing)[i];
     const auto number = inode_number(folder.path + "/" + file.name);
-    if (!take({file.name, number, type_of(file.kind), static_cast<off_t>(i + 1)})) break;
+    const auto found = [&] { return answer_in_store(folder, folder.twin, file.name, file.file); };
+    if (!take({file.name, number, type_of(file.file.kind), static_cast<off_t>(i + 1), found}))
+      break;
   }
   return {};
 }

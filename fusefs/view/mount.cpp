@@ -1,8 +1,10 @@
 #include "fusefs/view/mount.hpp"
 
+#include <linux/mount.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,6 +29,21 @@ void install_wake_signal() {
   ::sigaction(wake_signal, &action, nullptr);
 }
 
+/// A clone of the mount that nobody else can reach, to bind sockets through; the mount itself
+/// becomes read-only, and so does whatever Nix binds from it. A bind needs a superblock that is
+/// writable, so it cannot be the superblock that is read-only.
+Fd keep_writable_clone(const std::string& mount_point) {
+  Fd clone(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, mount_point.c_str(),
+                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (!clone || ::syscall(SYS_mount_setattr, AT_FDCWD, mount_point.c_str(), 0, &attributes,
+                          sizeof attributes) != 0) {
+    throw std::runtime_error(failure("make the mount at " + mount_point + " read-only"));
+  }
+  return clone;
+}
+
 std::optional<FileIdentity> identity_at(const std::string& path) {
   const Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   return folder ? identity_of(folder.get()) : std::nullopt;
@@ -34,8 +51,8 @@ std::optional<FileIdentity> identity_at(const std::string& path) {
 
 }  // namespace
 
-Mount::Mount(Tree& tree, Contacts& contacts, std::string mount_point)
-    : view_{tree, contacts}, mount_point_(std::move(mount_point)) {
+Mount::Mount(View view, std::string mount_point)
+    : view_(view), mount_point_(std::move(mount_point)) {
   std::array<char*, 3> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
                                  const_cast<char*>("allow_other,fsname=airlock,subtype=airlock")};
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
@@ -53,10 +70,12 @@ Mount::Mount(Tree& tree, Contacts& contacts, std::string mount_point)
     threads_.emplace_back([this] { serve(); });
   }
   if (const auto root = identity_at(mount_point_)) device_ = root->device;
+  writable_ = keep_writable_clone(mount_point_);
 }
 
 Mount::~Mount() {
   view_.contacts.stop();
+  writable_.reset();
   fuse_session_exit(session_);
   while (serving_ > 0) {
     for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), wake_signal);

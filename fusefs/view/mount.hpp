@@ -16,13 +16,16 @@ namespace airlock::fusefs {
 class Mount {
  public:
   /// Stops the contacts when it ends: what is asked then has nobody to answer it.
-  Mount(Tree& tree, Contacts& contacts, std::string mount_point);
+  Mount(View view, std::string mount_point);
   ~Mount();
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;
 
   /// False when somebody else unmounted it.
   [[nodiscard]] bool is_mounted() const;
+
+  /// The root again, as a mount of its own that can be written to: where sockets are bound.
+  [[nodiscard]] int writable() const { return writable_.get(); }
 
   /// Takes a name off the root from the kernel's caches, and with it all that it remembers below.
   /// Not from a FUSE thread.
@@ -34,6 +37,7 @@ class Mount {
   View view_;
   std::string mount_point_;
   std::optional<std::uint64_t> device_;  ///< of the mounted filesystem
+  Fd writable_;
   fuse_session* session_ = nullptr;
   std::vector<std::thread> threads_;
   std::atomic<int> serving_{0};

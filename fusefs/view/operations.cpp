@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace airlock::fusefs {
 namespace {
@@ -66,12 +67,19 @@ void when_open(fuse_req_t request, fuse_ino_t node, Handler handler) {
           });
 }
 
-void init(void*, fuse_conn_info* connection) {
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-                                             FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS);
+void init(void* user_data, fuse_conn_info* connection) {
+  auto& features = static_cast<View*>(user_data)->features;
+  const auto has = [&](unsigned capability) { return (connection->capable & capability) != 0; };
+  features.open_without_asking = features.open_without_asking && has(FUSE_CAP_NO_OPEN_SUPPORT);
+  features.listings_with_attributes =
+      features.listings_with_attributes && has(FUSE_CAP_READDIRPLUS);
   // Parallel: who waits in a folder that all sandboxes have must not keep the others out.
-  connection->want |= connection->capable &
-                      static_cast<unsigned>(FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS);
+  unsigned wanted = FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS;
+  if (features.listings_with_attributes) wanted |= FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                             FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+  connection->want |= connection->capable & wanted;
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -131,6 +139,11 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
     fuse_reply_err(request, EROFS);
     return;
   }
+  // The kernel opens by itself from then on. That nobody opens to write is the mount's to see to.
+  if (view_of(request).features.open_without_asking) {
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
   // No descriptor is kept: however many files a sandbox opens, none of ours are used up.
   file->keep_cache = 1;
   fuse_reply_open(request, file);
@@ -139,6 +152,11 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
 /// Where a caller that is not known yet waits: here it holds no lock of the folder's, as it does
 /// when it reads it.
 void opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  // What is listed in a store path never changes; everywhere else it may.
+  const bool cached =
+      view_of(request).features.cached_listings && tree_of(request).is_in_store(node);
+  file->cache_readdir = cached ? 1 : 0;
+  file->keep_cache = cached ? 1 : 0;
   const auto reply = [request, copy = *file] { fuse_reply_open(request, &copy); };
   if (node != var_node) return when_open(request, node, reply);
   ask_who(request, Contacts::Patience::until_decided, [reply](const auto&) { reply(); });
@@ -156,42 +174,76 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, f
 /// A piece of a listing, as long as the kernel has room for it.
 class Piece {
  public:
-  Piece(fuse_req_t request, std::size_t size) : request_(request), buffer_(size, '\0') {}
+  /// full: with what a lookup of each name would answer, where that is known.
+  Piece(fuse_req_t request, std::size_t size, bool full)
+      : request_(request), buffer_(size, '\0'), full_(full) {}
 
   bool take(const Tree::Listed& listed) {
-    struct stat attributes {};
-    attributes.st_ino = listed.inode_number;
-    attributes.st_mode = listed.type;
+    fuse_entry_param entry{};
+    entry.attr.st_ino = listed.inode_number;
+    entry.attr.st_mode = listed.type;
     const auto room = buffer_.size() - filled_;
-    const auto needed = fuse_add_direntry(request_, buffer_.data() + filled_, room,
-                                          listed.name.c_str(), &attributes, listed.next);
-    if (needed > room) return false;
-    filled_ += needed;
+    if (needed(listed, entry, nullptr, 0) > room) return false;
+    if (full_ && listed.found) {
+      // Only now: what is answered is counted.
+      if (const auto found = listed.found()) {
+        entry.ino = found->id;
+        entry.attr = found->attributes;
+        entry.entry_timeout = found->valid_for;
+        entry.attr_timeout = forever;
+        counted_.push_back(found->id);
+      }
+    }
+    filled_ += needed(listed, entry, buffer_.data() + filled_, room);
     return true;
   }
-  void reply() { fuse_reply_buf(request_, buffer_.data(), filled_); }
+
+  void reply() {
+    if (fuse_reply_buf(request_, buffer_.data(), filled_) == 0) return;
+    for (const auto node : counted_) tree_of(request_).forget(node, 1);
+  }
 
  private:
+  [[nodiscard]] std::size_t needed(const Tree::Listed& listed, const fuse_entry_param& entry,
+                                   char* place, std::size_t room) const {
+    if (full_) {
+      return fuse_add_direntry_plus(request_, place, room, listed.name.c_str(), &entry,
+                                    listed.next);
+    }
+    return fuse_add_direntry(request_, place, room, listed.name.c_str(), &entry.attr, listed.next);
+  }
+
   fuse_req_t request_;
   std::string buffer_;
   std::size_t filled_ = 0;
+  bool full_;
+  std::vector<NodeId> counted_;
 };
 
-void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
+void list(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, bool full) {
   if (node == var_node) {
     return ask_who(request, Contacts::Patience::until_offered,
-                   [request, size, from](const auto& derivation) {
-                     Piece piece(request, size);
+                   [request, size, from, full](const auto& derivation) {
+                     Piece piece(request, size, full);
                      tree_of(request).list_var(
                          derivation, from, [&](const auto& listed) { return piece.take(listed); });
                      piece.reply();
                    });
   }
-  Piece piece(request, size);
+  Piece piece(request, size, full);
   const auto listed = tree_of(request).list(
       node, from, [&](const Tree::Listed& entry) { return piece.take(entry); });
   if (!listed) return fail(request, listed.error());
   piece.reply();
+}
+
+void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {
+  list(request, node, size, from, false);
+}
+
+void readdirplus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from,
+                 fuse_file_info*) {
+  list(request, node, size, from, true);
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
@@ -278,6 +330,7 @@ fuse_lowlevel_ops make_operations() {
   table.opendir = opendir;
   table.read = read;
   table.readdir = readdir;
+  table.readdirplus = readdirplus;
   table.statfs = statfs;
   table.access = access;
   table.setattr = setattr;

@@ -4,6 +4,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fusefs/contacts.hpp"
+#include "fusefs/view/features.hpp"
 #include "fusefs/view/tree.hpp"
 
 namespace airlock::fusefs {
@@ -12,6 +13,7 @@ namespace airlock::fusefs {
 struct View {
   Tree& tree;
   Contacts& contacts;
+  ViewFeatures features;  ///< those that the kernel does not have are taken away at the start
 };
 
 /// Libfuse's table of handlers. Every handler

@@ -97,7 +97,7 @@ StoreFiles::Result<std::vector<ListedFile>> StoreFiles::list(const std::string& 
     // Not d_type: some filesystems do not tell, and it does not say what is executable.
     if (::fstatat(fd, entry->d_name, &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const auto described = describe(attributes);
-    if (described && is_finished(attributes)) files.push_back({entry->d_name, described->kind});
+    if (described && is_finished(attributes)) files.push_back({entry->d_name, *described});
   }
   std::sort(files.begin(), files.end(),
             [](const auto& left, const auto& right) { return left.name < right.name; });

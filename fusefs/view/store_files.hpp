@@ -19,7 +19,7 @@ struct StoreFile {
 
 struct ListedFile {
   std::string name;
-  StoreFile::Kind kind;
+  StoreFile file;
 };
 
 /// Reads below the store folder. Every path is "<base>" or "<base>/<name>/…", walked beneath the

@@ -107,6 +107,12 @@ bool Tree::must_wait(NodeId id, pid_t caller) const {
   return node != nullptr && node->place.session && !node->place.session->is_published();
 }
 
+bool Tree::is_in_store(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto* node = table_.find(id);
+  return node != nullptr && node->place.entry == Place::in_store;
+}
+
 Tree::Result<Tree::Found> Tree::look_up_in_var(const std::optional<StorePath>& derivation,
                                                std::string_view name) {
   Resolved top;

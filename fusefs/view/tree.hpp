@@ -44,6 +44,8 @@ class Tree {
     NodeId inode_number = 0;
     mode_t type = 0;
     off_t next = 0;  ///< where a listing goes on after this name
+    /// What a lookup answers, counted as one; not where that is not known, or depends on who asks.
+    std::function<Result<Found>()> found{};
   };
 
   /// binder: the thread that may make sockets, and see sessions that are not published. The store
@@ -64,6 +66,8 @@ class Tree {
 
   /// For a parent that is not var_node.
   [[nodiscard]] Result<Found> look_up(NodeId parent, std::string_view name, pid_t caller);
+  /// Whether the node is a store path's, or below one: what is there never changes.
+  [[nodiscard]] bool is_in_store(NodeId id) const;
   /// Whether the node is of a session that is not open yet, so that it cannot be said yet what it
   /// is: ask Contacts first. Never for the binder.
   [[nodiscard]] bool must_wait(NodeId id, pid_t caller) const;

@@ -273,5 +273,9 @@ class Surface(MountTest):
         super().stop()
 
 
+class SurfaceOnAnOldKernel(Surface):
+    arguments = ("--without", "noopen,readdirplus,cachedir,peerpidfd,links")
+
+
 if __name__ == "__main__":
     world.main()

@@ -5,7 +5,7 @@ import subprocess
 
 import kernel
 import world
-from world import MountTest, STORE, TOP
+from world import MountTest, STATE, STORE, TOP
 
 BENCH, ROUNDS = os.environ["AIRLOCK_BENCH"], int(os.environ["AIRLOCK_BENCH_ROUNDS"])
 FOLDERS, FILES, SIZE, BIG = 400, 50, 4000, 1 << 30
@@ -72,7 +72,7 @@ class View(MountTest):
         self.assertEqual(self.grant(session, PATH), (True, ""))
         places = {"native": f"{STORE}/{PATH}",
                   "graft": f"/proc/{build.pid}/root{STORE}/{PATH}",
-                  "view": f"{world.MOUNT}/{build.derivation}/airlock/store/{PATH}",
+                  "view": f"/proc/{build.pid}/root{os.path.dirname(STATE)}/airlock/store/{PATH}",
                   **dict(self.mount_others())}
         times = {(case[0], name): [] for case in CASES for name in places}
         for _ in range(ROUNDS):
