@@ -110,7 +110,8 @@ TEST_CASE("a path whose derivation is gone may have been built from incomplete o
   const Outer outer(store);
   const auto derivation = outer.build_from(store, "direct");
   const auto direct = store.output(derivation);
-  store.run("nix-store --option keep-derivations false --delete " + store.layout().print(derivation));
+  store.run("nix-store --option keep-derivations false --delete " +
+            store.layout().print(derivation));
   store.owe(outer.derivation, {outer.granted});
   REQUIRE(settle(store, outer.derivation).has_value());
   CHECK(store.references(direct) == std::set{outer.granted});
