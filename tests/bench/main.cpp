@@ -5,15 +5,18 @@
 //   wire-bench work CONTROL SIDE SOCKET FOLDER
 //   wire-bench nar BYTES SEED                 writes an archive that a worker will upload
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <iostream>
 #include <map>
 #include <sstream>
+#include <thread>
 
 #include "tests/bench/measures.hpp"
 
@@ -72,6 +75,32 @@ int work(const std::string& control, const std::string& side, const std::string&
   return 0;
 }
 
+/// Keeps every processor awake with what gives way to everything: to wake a sleeping one takes
+/// longer than most of what is measured, and would be most of what is seen.
+class Awake {
+ public:
+  Awake() {
+    for (auto n = std::thread::hardware_concurrency(); n > 0; --n) {
+      threads_.emplace_back([this] {
+        const sched_param none{};
+        if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) return;
+        while (!over_.load(std::memory_order_relaxed)) {
+        }
+      });
+    }
+  }
+  ~Awake() {
+    over_ = true;
+    for (auto& thread : threads_) thread.join();
+  }
+  Awake(const Awake&) = delete;
+  Awake& operator=(const Awake&) = delete;
+
+ private:
+  std::atomic<bool> over_{false};
+  std::vector<std::thread> threads_;
+};
+
 using Workers = std::map<std::string, Lines>;
 
 Workers await_workers(const std::string& control) {
@@ -116,6 +145,7 @@ std::string in_units(double seconds) {
 
 int lead(const std::string& control, const std::vector<std::string>& wanted) {
   auto workers = await_workers(control);
+  const Awake awake;
   fmt::print("{:<48} {:>6} {:>10} {:>10} {:>7} {:>6}\n", "what", "times", "direct", "airlock",
              "ratio", "aim");
   for (const auto& row : rows()) {
