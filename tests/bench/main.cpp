@@ -4,6 +4,7 @@
 //   wire-bench lead CONTROL [MEASURE…]        waits for two workers, prints the table
 //   wire-bench work CONTROL SIDE SOCKET FOLDER
 //   wire-bench nar BYTES SEED                 writes an archive that a worker will upload
+//   wire-bench fetch SOCKET PATH BYTES        and the other tasks of tasks.hpp, for tests
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@
 #include <thread>
 
 #include "tests/bench/measures.hpp"
+#include "tests/bench/tasks.hpp"
 
 namespace {
 
@@ -186,6 +188,18 @@ int main(int argc, char** argv) {
       return lead(words[1], {words.begin() + 2, words.end()});
     if (words.size() == 5 && words[0] == "work")
       return work(words[1], words[2], words[3], words[4]);
+    if (words.size() == 4 && words[0] == "fetch") {
+      fetch(words[1], words[2], std::stoull(words[3]));
+      return 0;
+    }
+    if (words.size() == 6 && words[0] == "send") {
+      send(words[1], words[2], words[3], std::stoull(words[4]), words[5]);
+      return 0;
+    }
+    if (words.size() == 6 && words[0] == "crowd") {
+      crowd(words[1], words[2], words[3], std::stoul(words[4]), std::stoul(words[5]));
+      return 0;
+    }
     if (words.size() == 3 && words[0] == "nar") {
       StandardOutput output;
       write_large_nar(output, std::stoull(words[1]), words[2]);
@@ -195,6 +209,6 @@ int main(int argc, char** argv) {
     std::cerr << "wire-bench: " << fault.what() << std::endl;
     return 1;
   }
-  std::cerr << "usage: wire-bench lead|work|nar … (see main.cpp)" << std::endl;
+  std::cerr << "usage: wire-bench lead|work|nar|fetch|send|crowd … (see main.cpp)" << std::endl;
   return 3;
 }

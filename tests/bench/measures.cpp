@@ -42,16 +42,6 @@ StorePath parse(const std::string& text) {
   return *path;
 }
 
-/// Drops what it is given, as far as a client reads at all.
-void skip(Client& client, std::uint64_t bytes) {
-  std::vector<char> buffer(64 * 1024);
-  while (bytes > 0) {
-    const auto piece = std::min<std::uint64_t>(bytes, buffer.size());
-    client.reader.raw({buffer.data(), static_cast<std::size_t>(piece)});
-    bytes -= piece;
-  }
-}
-
 }  // namespace
 
 Material Material::read(const std::string& folder, const std::string& side) {
@@ -109,6 +99,25 @@ void write_large_nar(Sink& sink, std::uint64_t bytes, const std::string& seed) {
   }
   expect(bytes % 8 == 0, "the size is not a multiple of 8");
   writer.string(")");
+}
+
+void skip(Client& client, std::uint64_t bytes) {
+  std::vector<char> buffer(64 * 1024);
+  while (bytes > 0) {
+    const auto piece = std::min<std::uint64_t>(bytes, buffer.size());
+    client.reader.raw({buffer.data(), static_cast<std::size_t>(piece)});
+    bytes -= piece;
+  }
+}
+
+std::uint64_t nar_size(std::uint64_t bytes) {
+  class Counter final : public Sink {
+   public:
+    void write(std::string_view text) override { size += text.size(); }
+    std::uint64_t size = 0;
+  } counter;
+  write_large_nar(counter, 0, {});
+  return counter.size + bytes;
 }
 
 struct Measures {
@@ -242,16 +251,6 @@ struct Measures {
   }
 
  private:
-  static std::uint64_t nar_size(std::uint64_t bytes) {
-    class Counter final : public Sink {
-     public:
-      void write(std::string_view text) override { size += text.size(); }
-      std::uint64_t size = 0;
-    } counter;
-    write_large_nar(counter, 0, {});
-    return counter.size + bytes;
-  }
-
   template <class Start>
   static std::vector<double> send_large(Bench& bench, const Start& start) {
     const auto& upload = bench.material_.uploads.at(bench.next_upload_++);
