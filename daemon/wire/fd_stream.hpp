@@ -50,7 +50,8 @@ class FdSource final : public Source {
   bool closed_between_ = false;
 };
 
-/// Writes a stream socket through a buffer; flush sends what is left. Throws ConnectionOver when
+/// Writes a stream socket through a buffer; flush sends what is left. Sets the socket's own time
+/// limit for sending. Throws ConnectionOver when
 /// the peer is gone or takes nothing for as long as the deadline says.
 class FdSink final : public Sink {
  public:
@@ -66,6 +67,7 @@ class FdSink final : public Sink {
   int fd_;
   FdSource* meanwhile_ = nullptr;
   std::chrono::milliseconds deadline_;
+  std::chrono::milliseconds applied_{0};  ///< to the socket, which has none at first
   std::string buffer_;
 };
 

@@ -133,10 +133,13 @@ std::vector<double> ask(Lines& worker, std::string_view measure) {
   return samples;
 }
 
-double median(std::vector<double> samples) {
+/// Sorted, at this fraction of the way; 0.5: the median.
+double quantile(std::vector<double> samples, double fraction) {
   std::sort(samples.begin(), samples.end());
-  const auto half = samples.size() / 2;
-  return samples.size() % 2 == 1 ? samples[half] : (samples[half - 1] + samples[half]) / 2;
+  const auto at = fraction * static_cast<double>(samples.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const auto above = std::min(below + 1, samples.size() - 1);
+  return samples[below] + (at - static_cast<double>(below)) * (samples[above] - samples[below]);
 }
 
 std::string in_units(double seconds) {
@@ -148,8 +151,11 @@ std::string in_units(double seconds) {
 int lead(const std::string& control, const std::vector<std::string>& wanted) {
   auto workers = await_workers(control);
   const Awake awake;
-  fmt::print("{:<48} {:>6} {:>10} {:>10} {:>7} {:>6}\n", "what", "times", "direct", "airlock",
-             "ratio", "aim");
+  // On a machine that does other things as well, the fastest tenth is nearer to what it costs.
+  fmt::print("{:<48} {:>6} {:>31} {:>5} {:>28}\n", "", "", "medians      ", "",
+             "the tenth percentile    ");
+  fmt::print("{:<48} {:>6} {:>11} {:>11} {:>7} {:>5} {:>10} {:>10} {:>6}\n", "what", "times",
+             "direct", "airlock", "ratio", "aim", "direct", "airlock", "ratio");
   for (const auto& row : rows()) {
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), row.measure) == wanted.end())
       continue;
@@ -164,11 +170,14 @@ int lead(const std::string& control, const std::vector<std::string>& wanted) {
         all.insert(all.end(), taken.begin(), taken.end());
       }
     }
-    const auto direct = median(samples["direct"]);
-    const auto airlock = median(samples["airlock"]);
-    fmt::print("{:<48} {:>6} {:>10} {:>10} {:>7.2f} {:>6}\n", row.title, samples["direct"].size(),
-               in_units(direct), in_units(airlock), airlock / direct,
-               row.aim > 0 ? fmt::format("{:.1f}", row.aim) : "-");
+    const auto& direct = samples["direct"];
+    const auto& airlock = samples["airlock"];
+    const auto middle = std::pair{quantile(direct, 0.5), quantile(airlock, 0.5)};
+    const auto fast = std::pair{quantile(direct, 0.1), quantile(airlock, 0.1)};
+    fmt::print("{:<48} {:>6} {:>11} {:>11} {:>7.2f} {:>5} {:>10} {:>10} {:>6.2f}\n", row.title,
+               direct.size(), in_units(middle.first), in_units(middle.second),
+               middle.second / middle.first, row.aim > 0 ? fmt::format("{:.1f}", row.aim) : "-",
+               in_units(fast.first), in_units(fast.second), fast.second / fast.first);
     std::fflush(stdout);
   }
   return 0;

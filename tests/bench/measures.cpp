@@ -1,7 +1,9 @@
 #include "tests/bench/measures.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <barrier>
 #include <chrono>
 #include <fstream>
@@ -121,6 +123,30 @@ std::uint64_t nar_size(std::uint64_t bytes) {
 }
 
 struct Measures {
+  static std::vector<double> floor(Bench&) {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+      throw std::runtime_error("cannot make a pair of sockets");
+    const Fd ours(ends[0]);
+    Fd theirs(ends[1]);
+    std::array<char, 64> message{};
+    std::thread echo([&] {
+      std::array<char, 64> copy{};
+      while (::read(theirs.get(), copy.data(), copy.size()) > 0)
+        if (::write(theirs.get(), copy.data(), copy.size()) < 0) return;
+    });
+    auto samples = repeat(200, [&] {
+      return seconds([&] {
+        const auto sent = ::write(ours.get(), message.data(), message.size());
+        expect(sent > 0 && ::read(ours.get(), message.data(), message.size()) == sent,
+               "the echo is gone");
+      });
+    });
+    ::shutdown(ours.get(), SHUT_RDWR);
+    echo.join();
+    return samples;
+  }
+
   static std::vector<double> connect(Bench& bench) {
     return repeat(10, [&] {
       const auto& path = bench.next_path();
@@ -288,6 +314,7 @@ struct Entry {
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all{
       {{"connect", "connect + handshake + IsValidPath", 0.1, 30}, Measures::connect},
+      {{"floor", "64 bytes to a thread and back: the kernel's part", 0, 20}, Measures::floor},
       {{"is-valid-path", "IsValidPath, connected", 0.5, 20}, Measures::is_valid_path},
       {{"path-info", "QueryPathInfo, each of another path", 0.5, 20}, Measures::path_info},
       {{"path-info-again", "QueryPathInfo, of one path", 0, 20}, Measures::path_info_again},
