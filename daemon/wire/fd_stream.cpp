@@ -124,25 +124,30 @@ void FdSink::flush() {
 }
 
 void FdSink::send(std::string_view bytes) {
-  if (meanwhile_ == nullptr && applied_ != deadline_) {
-    limit_waiting(fd_, SO_SNDTIMEO, deadline_);
-    applied_ = deadline_;
+  while (meanwhile_ != nullptr && !bytes.empty()) {
+    if (const auto n = send_some(bytes, MSG_DONTWAIT); n > 0) {
+      bytes.remove_prefix(n);
+      continue;
+    }
+    wait_for(fd_, POLLOUT | POLLIN, -1, deadline_, "took");
+    if (!meanwhile_->take_ahead()) meanwhile_ = nullptr;
   }
+  if (bytes.empty()) return;
+  if (applied_ != deadline_) limit_waiting(fd_, SO_SNDTIMEO, deadline_);
+  applied_ = deadline_;
   while (!bytes.empty()) {
-    const bool alone = meanwhile_ == nullptr;
-    const auto n =
-        ::send(fd_, bytes.data(), bytes.size(), alone ? MSG_NOSIGNAL : MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0)
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    else if (errno == EAGAIN && alone)
-      throw too_late("took");
-    else if (errno == EAGAIN) {
-      wait_for(fd_, POLLOUT | POLLIN, -1, deadline_, "took");
-      if (!meanwhile_->take_ahead()) {
-        meanwhile_ = nullptr;
-        return send(bytes);
-      }
-    } else if (errno != EINTR)
+    const auto n = send_some(bytes, 0);
+    if (n == 0) throw too_late("took");
+    bytes.remove_prefix(n);
+  }
+}
+
+std::size_t FdSink::send_some(std::string_view bytes, int flags) const {
+  for (;;) {
+    const auto n = ::send(fd_, bytes.data(), bytes.size(), flags | MSG_NOSIGNAL);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN) return 0;
+    if (errno != EINTR)
       throw ConnectionOver(errno == EPIPE || errno == ECONNRESET
                                ? std::string("the peer closed the connection")
                                : std::string("writing failed: ") + std::strerror(errno));

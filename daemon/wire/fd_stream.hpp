@@ -64,6 +64,8 @@ class FdSink final : public Sink {
 
  private:
   void send(std::string_view bytes);
+  /// 0 where it took none: would have to wait, or has waited for as long as the deadline says.
+  [[nodiscard]] std::size_t send_some(std::string_view bytes, int flags) const;
   int fd_;
   FdSource* meanwhile_ = nullptr;
   std::chrono::milliseconds deadline_;
