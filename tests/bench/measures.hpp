@@ -37,7 +37,7 @@ class Bench {
 
  private:
   friend struct Measures;
-  [[nodiscard]] Client& line();  ///< one connection that stays open
+  [[nodiscard]] Client& line() { return *line_; }  ///< one connection, open for a whole round
   [[nodiscard]] const StorePath& next_path();
   [[nodiscard]] std::string fresh_derivation();
 
