@@ -19,6 +19,14 @@ ConnectionOver too_late(const char* what) {
   return ConnectionOver(std::string("the peer ") + what + " nothing before the deadline");
 }
 
+/// How long a call that waits may do so; zero: as long as it takes.
+void limit_waiting(int fd, int option, std::chrono::milliseconds deadline) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deadline);
+  const timeval limit{seconds.count(), std::chrono::microseconds(deadline - seconds).count()};
+  if (::setsockopt(fd, SOL_SOCKET, option, &limit, sizeof limit) != 0)
+    throw ConnectionOver(std::string("setting a deadline failed: ") + std::strerror(errno));
+}
+
 /// watched may be -1, which poll passes over.
 void wait_for(int fd, short events, int watched, std::chrono::milliseconds deadline,
               const char* what) {
@@ -77,10 +85,7 @@ std::size_t FdSource::receive(std::span<char> buffer) {
 
 void FdSource::apply_deadline() {
   if (applied_ == deadline_) return;
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deadline_);
-  const timeval limit{seconds.count(), std::chrono::microseconds(deadline_ - seconds).count()};
-  if (::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
-    throw ConnectionOver(std::string("setting a deadline failed: ") + std::strerror(errno));
+  limit_waiting(fd_, SO_RCVTIMEO, deadline_);
   applied_ = deadline_;
 }
 
@@ -119,16 +124,30 @@ void FdSink::flush() {
 }
 
 void FdSink::send(std::string_view bytes) {
+  while (meanwhile_ != nullptr && !bytes.empty()) {
+    if (const auto n = send_some(bytes, MSG_DONTWAIT); n > 0) {
+      bytes.remove_prefix(n);
+      continue;
+    }
+    wait_for(fd_, POLLOUT | POLLIN, -1, deadline_, "took");
+    if (!meanwhile_->take_ahead()) meanwhile_ = nullptr;
+  }
+  if (bytes.empty()) return;
+  if (applied_ != deadline_) limit_waiting(fd_, SO_SNDTIMEO, deadline_);
+  applied_ = deadline_;
   while (!bytes.empty()) {
-    const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0)
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    else if (errno == EAGAIN && meanwhile_ != nullptr) {
-      wait_for(fd_, POLLOUT | POLLIN, -1, deadline_, "took");
-      if (!meanwhile_->take_ahead()) meanwhile_ = nullptr;
-    } else if (errno == EAGAIN)
-      wait_for(fd_, POLLOUT, -1, deadline_, "took");
-    else if (errno != EINTR)
+    const auto n = send_some(bytes, 0);
+    if (n == 0) throw too_late("took");
+    bytes.remove_prefix(n);
+  }
+}
+
+std::size_t FdSink::send_some(std::string_view bytes, int flags) const {
+  for (;;) {
+    const auto n = ::send(fd_, bytes.data(), bytes.size(), flags | MSG_NOSIGNAL);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN) return 0;
+    if (errno != EINTR)
       throw ConnectionOver(errno == EPIPE || errno == ECONNRESET
                                ? std::string("the peer closed the connection")
                                : std::string("writing failed: ") + std::strerror(errno));

@@ -50,7 +50,8 @@ class FdSource final : public Source {
   bool closed_between_ = false;
 };
 
-/// Writes a stream socket through a buffer; flush sends what is left. Throws ConnectionOver when
+/// Writes a stream socket through a buffer; flush sends what is left. Sets the socket's own time
+/// limit for sending. Throws ConnectionOver when
 /// the peer is gone or takes nothing for as long as the deadline says.
 class FdSink final : public Sink {
  public:
@@ -63,9 +64,12 @@ class FdSink final : public Sink {
 
  private:
   void send(std::string_view bytes);
+  /// 0 where it took none: would have to wait, or has waited for as long as the deadline says.
+  [[nodiscard]] std::size_t send_some(std::string_view bytes, int flags) const;
   int fd_;
   FdSource* meanwhile_ = nullptr;
   std::chrono::milliseconds deadline_;
+  std::chrono::milliseconds applied_{0};  ///< to the socket, which has none at first
   std::string buffer_;
 };
 

@@ -37,7 +37,7 @@ class Bench {
 
  private:
   friend struct Measures;
-  [[nodiscard]] Client& line();  ///< one connection that stays open
+  [[nodiscard]] Client& line() { return *line_; }  ///< one connection, open for a whole round
   [[nodiscard]] const StorePath& next_path();
   [[nodiscard]] std::string fresh_derivation();
 
@@ -52,6 +52,11 @@ class Bench {
 
 /// Writes the archive of a file of so many bytes, whose content the seed determines.
 void write_large_nar(Sink& sink, std::uint64_t bytes, const std::string& seed);
+
+/// The size of that archive.
+[[nodiscard]] std::uint64_t nar_size(std::uint64_t bytes);
+/// Reads so many bytes and drops them.
+void skip(Client& client, std::uint64_t bytes);
 
 /// What is measured: the words of the table's row, the aim for the ratio (0: none), and how often
 /// each side is asked in turn.
