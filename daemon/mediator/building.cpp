@@ -36,11 +36,20 @@ bool abandoned(const BuildResult& result) {
   return result.status == BuildStatus::misc_failure && result.error.empty();
 }
 
-void condemn_for_the_host(const std::vector<BuildResult>& results, const StoreLayout& layout) {
+void condemn_for_the_host(const std::vector<BuildResult>& results, const policy::BuildPlan& plan,
+                          const Session& session) {
+  // What has the network fails transiently, as Nix sees it. Under `open` that is an answer.
+  const auto answer_of_the_network = [&](const BuildResult& result) {
+    return session.fixed_output() == FixedOutputPolicy::open &&
+           result.status == BuildStatus::transient_failure &&
+           plan.fixed_output.contains(result.target.path);
+  };
   for (const auto& result : results)
-    if (!result.succeeded() && !follows_from_derivation(result.status) && !abandoned(result))
+    if (!result.succeeded() && !follows_from_derivation(result.status) && !abandoned(result) &&
+        !answer_of_the_network(result))
       throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
-                                  wire::print_target(layout, result.target), result.error));
+                                  wire::print_target(session.layout(), result.target),
+                                  result.error));
 }
 
 /// A fixed-output derivation had the network to fail on, so its failure is an answer of the
@@ -96,6 +105,12 @@ Upstream::Result<std::vector<BuildResult>> build_upstream(const wire::Targets& t
   }
 }
 
+/// The reason of a session for which another's end is one; said once, however deep that was.
+std::string ended_inside(const std::string& reason) {
+  constexpr std::string_view prefix = "a build inside it was ended: ";
+  return reason.starts_with(prefix) ? reason : std::string(prefix) + reason;
+}
+
 /// Did all that was asked for succeed? Then nothing of how it came about is to be seen.
 bool all_succeeded(const Upstream::Result<std::vector<BuildResult>>& results) {
   return results && std::all_of(results->begin(), results->end(),
@@ -122,7 +137,7 @@ std::vector<BuildResult> ask_upstream(const wire::Targets& targets, const policy
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to);
   auto results = build_upstream(asked, *ticket, log, call);
   if (const auto reason = ticket->condemned(); reason && !all_succeeded(results))
-    throw Condemned(fmt::format("a build inside it was ended: {}", *reason));
+    throw Condemned(ended_inside(*reason));
   if (!results)
     throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));
   return *std::move(results);
@@ -150,7 +165,7 @@ std::vector<BuildResult> build(const wire::Targets& targets, Call& call) {
   std::vector<BuildResult> built;
   if (!derivations.empty()) built = ask_upstream(derivations, plan, call);
   condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
-  condemn_for_the_host(built, call.session.layout());
+  condemn_for_the_host(built, plan, call.session);
 
   std::vector<BuildResult> results;
   for (const auto& target : targets) {
