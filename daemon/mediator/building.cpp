@@ -36,13 +36,22 @@ bool abandoned(const KeyedBuildResult& keyed) {
   return keyed.result.status == BuildStatus::misc_failure && keyed.result.error.empty();
 }
 
-void condemn_for_the_host(const std::vector<KeyedBuildResult>& results, const StoreLayout& layout) {
+void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
+                          const policy::BuildPlan& plan, const Session& session) {
   if (std::all_of(results.begin(), results.end(), abandoned) && !results.empty())
     throw Condemned("nix-daemon gave up a build and did not say why");
-  for (const auto& result : results)
-    if (!result.succeeded() && !follows_from_derivation(result.result.status) && !abandoned(result))
+  // What has the network fails transiently, as Nix sees it. Under `open` that is an answer.
+  const auto answer_of_the_network = [&](const KeyedBuildResult& keyed) {
+    return session.fixed_output() == FixedOutputPolicy::open &&
+           keyed.result.status == BuildStatus::transient_failure &&
+           plan.fixed_output.contains(keyed.target.path);
+  };
+  for (const auto& keyed : results)
+    if (!keyed.succeeded() && !follows_from_derivation(keyed.result.status) && !abandoned(keyed) &&
+        !answer_of_the_network(keyed))
       throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
-                                  wire::print_target(layout, result.target), result.result.error));
+                                  wire::print_target(session.layout(), keyed.target),
+                                  keyed.result.error));
 }
 
 /// A fixed-output derivation had the network to fail on, so its failure is an answer of the
@@ -88,6 +97,12 @@ Upstream::Result<std::vector<KeyedBuildResult>> build_upstream(const wire::Targe
   }
 }
 
+/// The reason of a session for which another's end is one; said once, however deep that was.
+std::string ended_inside(const std::string& reason) {
+  constexpr std::string_view prefix = "a build inside it was ended: ";
+  return reason.starts_with(prefix) ? reason : std::string(prefix) + reason;
+}
+
 /// Did all that was asked for succeed? Then nothing of how it came about is to be seen.
 bool all_succeeded(const Upstream::Result<std::vector<KeyedBuildResult>>& results) {
   return results && std::all_of(results->begin(), results->end(),
@@ -115,7 +130,7 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
                call.version);
   auto results = build_upstream(asked, *ticket, log, call);
   if (const auto reason = ticket->condemned(); reason && !all_succeeded(results))
-    throw Condemned(fmt::format("a build inside it was ended: {}", *reason));
+    throw Condemned(ended_inside(*reason));
   if (!results)
     throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));
   return *std::move(results);
@@ -146,7 +161,7 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
   std::vector<KeyedBuildResult> built;
   if (!derivations.empty()) built = ask_upstream(derivations, plan, call);
   condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
-  condemn_for_the_host(built, call.session.layout());
+  condemn_for_the_host(built, plan, call.session);
 
   std::vector<KeyedBuildResult> results;
   for (const auto& target : targets) {

@@ -1,98 +1,114 @@
 #!/usr/bin/env bash
-# Each limit that a session can reach ends the build that reached it, so that a builder that goes on regardless has no
-# output; the reason, with the key to raise, is in the build log.
+# A build that goes over a limit is ended: its builder may catch the failure, write it down and exit 0, and there is no
+# valid output afterwards; the build log says which limit it was and where to raise it.
 . "$(dirname "$0")/lib.sh"
 
-# with_limits LINE...: airlock.toml's [limits]
-with_limits() {
+# limit KEY VALUE: airlockd runs with this limit and the defaults of the others.
+limit() {
   airlock-env stop-mediator
-  printf '%s\n' '[limits]' "$@" >/etc/airlock/airlock.toml
+  printf '[limits]\n%s = %s\n' "$1" "$2" >/etc/airlock/airlock.toml
   airlock-env start-mediator
 }
-# ended NAME KEY: NAME.nix does not build, for the limit KEY, and left nothing.
+
+# users NUMBER: that many build users are left; this environment's own group file.
+users() {
+  sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$(seq -s, -f nixbld%g 1 "$1")/" /etc/group >group.new
+  cat group.new >/etc/group
+  airlock-env stop-nix-daemon
+  airlock-env start-nix-daemon
+}
+
+# ended NAME KEY VALUE: NAME.nix is built, and must be ended for that limit. Its builder would exit 0.
 ended() {
-  refuses "$1" build "$1"
-  contains "the log" "limits.$2" "$(cat "$1.log")"
-  grep -m 1 "limits.$2" "$1.log"
-  local out
-  out=$(nix-store -q --outputs "$(nix-instantiate "$1.nix" 2>/dev/null)")
-  equal "valid outputs of $1" 0 "$(sqlite3 "file:$state/db/db.sqlite?mode=ro" "select count(*) from ValidPaths where path = '$out'")"
+  local derivation
+  derivation=$(nix-instantiate "$1.nix" 2>/dev/null)
+  refuses "$1, which goes over $2" timeout 60 nix-build --no-out-link "$1.nix" -j 4
+  said=$output
+  contains "the output of nix-build" "the limit is $3; to allow more, raise limits.$2 in /etc/airlock/airlock.toml" "$output"
+  contains "the build log" "raise limits.$2" "$(nix-store --read-log "$derivation")"
+  refuses "its output" nix-store --check-validity "$(nix-store -q --outputs "$derivation")"
+  contains "the ledger" "limits.$2" "$(query "select note from sessions where derivation = '$(basename "$derivation")' order by id desc limit 1")"
 }
 
 step "paths"
-with_limits 'paths = 3'
+limit paths 3
 outer few <<'SCRIPT'
-for n in 1 2 3; do echo $n >f$n; nix-store --add f$n; done >$out
+for i in 1 2 3; do echo $i >$i; nix-store --add $i >&2; done
+echo went on >$out
 SCRIPT
-build few >/dev/null
+equal "a build within the limit" "went on" "$(cat "$(build few)")"
 outer many <<'SCRIPT'
-for n in 1 2 3 4 5; do echo many $n >f$n; nix-store --add f$n || true; done >$out
+for i in 1 2 3 4; do echo $i >$i; nix-store --add $i >&2 || true; done
+echo learnt of it >$out
 SCRIPT
-ended many paths
+ended many paths 3
 
-step "bytes"
-with_limits 'granted-bytes = 100000'
-outer bulky <<'SCRIPT'
-dd if=/dev/zero of=zeros bs=1000 count=200 2>/dev/null
-nix-store --add zeros >$out || echo "learnt of the limit" >$out
+step "granted bytes"
+limit granted-bytes 100000
+outer large <<'SCRIPT'
+dd if=/dev/zero of=large bs=1000 count=200
+nix-store --add large || true
+echo learnt of it >$out
 SCRIPT
-ended bulky granted-bytes
-
-step "time"
-with_limits 'build-time = 2'
-outer slow <<'SCRIPT'
-inner sleeps 'sleep 60; echo >$out' >$out || echo "learnt of the limit" >$out
-SCRIPT
-ended slow build-time
-
-step "requests of the machine"
-with_limits 'machine-builds = 1'
-outer crowd <<'SCRIPT'
-inner first 'sleep 4; echo >$out' >/dev/null &
-sleep 1
-inner second 'echo second >$out' >$out || echo "learnt of the limit" >$out
-wait || true
-SCRIPT
-ended crowd machine-builds
-
-step "requests of one session: they wait for their turn"
-with_limits 'builds = 1'
-outer queue <<'SCRIPT'
-inner queued-1 'sleep 1; echo 1 >$out' >one &
-inner queued-2 'echo 2 >$out' >two
-wait
-cat one two >$out
-SCRIPT
-equal "both were built" 2 "$(wc -l <"$(build queue)")"
+ended large granted-bytes 100000
 
 step "depth"
-with_limits 'depth = 1'
+limit depth 1
 outer deep <<'SCRIPT'
 nix-build $innerNix --no-out-link --argstr shell $shell --argstr nix $nix --argstr features airlock --argstr name deeper --argstr script 'echo >$out' || true
-echo "learnt of the limit" >$out
+echo learnt of it >$out
 SCRIPT
-refuses "a build within a build" build deep
-contains "the log" "limit" "$(cat deep.log)"
+ended deep depth 1
 
-step "fixed-output builds, tightened by the derivation"
-with_limits 'paths = 100000'
-cat >fixed.nix <<'NIX'
-{ shell }: derivation {
-  name = "fixed"; system = builtins.currentSystem; builder = "${builtins.storePath shell}/bin/sh"; args = [ "-c" "echo hello >$out" ];
-  outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-}
+step "one request to build for longer than allowed"
+limit build-time 3
+outer slow <<'SCRIPT'
+inner sleeper 'echo sleeping; sleep 300; echo >$out' || true
+echo learnt of it >$out
+SCRIPT
+ended slow build-time 3
+
+step "requests of all sessions at once"
+limit machine-builds 1
+outer crowd <<'SCRIPT'
+inner crowd-1 'sleep 300; echo 1 >$out' &
+inner crowd-2 'sleep 300; echo 2 >$out' &
+wait
+echo learnt of it >$out
+SCRIPT
+ended crowd machine-builds 1
+
+step "requests of one session at once: the next waits for its turn, and nothing fails"
+limit builds 1
+outer queue <<'SCRIPT'
+inner queue-1 'date +%s >$out; sleep 2; date +%s >>$out' >1 &
+inner queue-2 'date +%s >$out; sleep 2; date +%s >>$out' >2 &
+wait
+cat $(cat 1) $(cat 2) >$out
+SCRIPT
+times=$(cat "$(build queue -j 4)")
+equal "times" 4 "$(wc -l <<<"$times")"
+mapfile -t at <<<"$times"
+# One began when the other had ended, whichever was first.
+[ "${at[1]}" -le "${at[2]}" ] || [ "${at[3]}" -le "${at[0]}" ] || fail "they overlapped: $times"
+
+step "waiting for a build user that another build holds"
+users 2
+limit starvation 3
+cat >holder.nix <<'NIX'
+let shell = builtins.storePath (builtins.getEnv "AIRLOCK_SHELL");
+in derivation { name = "holder"; system = builtins.currentSystem; builder = "${shell}/bin/sh"; PATH = "${shell}/bin";
+  args = [ "-euc" "echo holding; sleep 120; echo >$out" ]; }
 NIX
-outer closed "fixed = $PWD/fixed.nix; airlockFixedOutput = \"closed\";" <<'SCRIPT'
-if said=$(nix-build $fixed --no-out-link --argstr shell $shell 2>&1); then die "it was built"; fi
-echo "$said" | grep -o 'fixed-output-closed' >$out
+nix-build --no-out-link holder.nix >holder.log 2>&1 &
+holder=$!
+eventually "the other build runs" 20 grep -q '^holding' holder.log
+outer hungry <<'SCRIPT'
+inner morsel 'echo >$out' || true
+echo learnt of it >$out
 SCRIPT
-equal "the rule" fixed-output-closed "$(cat "$(build closed)")"
-airlock-env stop-mediator
-echo 'fixed-output = "closed"' >/etc/airlock/airlock.toml
-airlock-env start-mediator
-outer loosened "fixed = $PWD/fixed.nix; airlockFixedOutput = \"open\";" <<'SCRIPT'
-if said=$(nix-build $fixed --no-out-link --argstr shell $shell 2>&1); then die "it was built"; fi
-echo "$said" | grep -o 'fixed-output-closed' >$out
-SCRIPT
-equal "the rule, not loosened" fixed-output-closed "$(cat "$(build loosened)")"
+ended hungry starvation 3
+contains "what else may be set" "set max-jobs lower in nix.conf, or add build users" "$said"
+kill "$holder"
+wait "$holder" || true
 store_is_clean

@@ -21,13 +21,14 @@ namespace {
 /// A client at one end of a socket pair, serve_connection on a thread at the other.
 class Conversation {
  public:
-  explicit Conversation(World& world) : world_(world) {
+  explicit Conversation(World& world) : Conversation(world, world.session) {}
+  Conversation(World& world, Session& session) : world_(world) {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     client_ = Fd(ends[0]);
     server_ = Fd(ends[1]);
-    thread_ = std::thread([this] {
-      serve_connection(server_.get(), 1, world_.session, world_.services);
+    thread_ = std::thread([this, &session] {
+      serve_connection(server_.get(), 1, session, world_.services);
       server_.reset();
     });
     source_.emplace(client_.get(), std::chrono::seconds(10));
@@ -397,5 +398,33 @@ TEST_CASE("nothing is granted that no hook would settle") {
     CHECK_FALSE(world.session.visible(path));
     CHECK(world.trace.count("grant") == 0);
     CHECK_FALSE(world.is_owed(path));
+  }
+}
+
+TEST_CASE("a fixed output that fails transiently is an answer of the network: seen only if open") {
+  for (const auto policy : {FixedOutputPolicy::open, FixedOutputPolicy::sealed}) {
+    for (const bool fixed : {true, false}) {
+      CAPTURE(fixed, static_cast<int>(policy));
+      World world;
+      world.config.fixed_output = policy;
+      Session session{2, 2, policy::fake_path("asking.drv"), Derivation{}, {}, world.services};
+      Derivation fetch;
+      fetch.outputs["out"] = {policy::fake_path("fetched"), fixed ? "sha256" : "",
+                              fixed ? std::string(64, '0') : ""};
+      const auto path = policy::fake_path("fetched.drv");
+      world.upstream_state.infos[path] = {};
+      session.remember(path, fetch);
+      session.grant({path}, "added");
+      world.upstream_state.status = wire::BuildStatus::transient_failure;
+      Conversation client(world, session);
+      client.handshake();
+      const wire::BuildPaths request{{{path, true, {}}}, wire::BuildMode::normal};
+      const bool seen = fixed && policy == FixedOutputPolicy::open;
+      if (seen)
+        CHECK(client.ask(wire::Op::build_paths, request) == "it failed");
+      else
+        CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+      CHECK(session.condemned() == !seen);
+    }
   }
 }
