@@ -45,7 +45,7 @@ fi
 for n in 1 2; do hide "$(text "both-$n")"; done
 
 cat >>/etc/nix/nix.conf <<CONF
-max-log-size = 100000
+max-build-log-size = 100000
 CONF
 [ "$name" = a ] || printf '%s\n' 'max-jobs = 2' 'log-lines = 3' 'cores = 1' 'system-features = big-parallel kvm' \
   'keep-derivations = false' >>/etc/nix/nix.conf

@@ -73,8 +73,8 @@ std::string script_of(Kind kind, const Materials& materials, const std::string& 
       return "echo failing; exit 3";
     case Kind::fails_with_log:
       return "for i in $(seq 40); do echo line $i; done; exit 4";
-    case Kind::killed:
-      return "kill -9 $$";
+    case Kind::no_program:
+      return "exec /no/such/program";
     case Kind::makes_nothing:
       return "echo nothing";
     case Kind::names_what_it_must_not:
@@ -98,7 +98,7 @@ std::string script_of(Kind kind, const Materials& materials, const std::string& 
 const char* name_of(Kind kind) {
   constexpr std::array names{
       "succeeds",        "makes-folder",   "two-outputs", "fixed-flat",    "fixed-recursive",
-      "fails",           "fails-with-log", "killed",      "makes-nothing", "names-what-it-must-not",
+      "fails",           "fails-with-log", "no-program",  "makes-nothing", "names-what-it-must-not",
       "needs-all",       "fixed-wrong",    "fixed-fails", "fills-the-log", "sleeps",
       "needs-a-feature", "without-sandbox"};
   return names.at(static_cast<std::size_t>(kind));

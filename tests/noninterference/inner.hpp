@@ -17,7 +17,7 @@ enum class Kind {
   fixed_recursive,         ///< the same as an archive
   fails,                   ///< by its exit code
   fails_with_log,          ///< more lines than a Nix quotes
-  killed,                  ///< its builder, by itself
+  no_program,              ///< it has nothing to run
   makes_nothing,           ///< exits well without an output
   names_what_it_must_not,  ///< allowedReferences
   needs_all,               ///< those before it, whatever they do

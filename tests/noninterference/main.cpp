@@ -20,7 +20,7 @@ constexpr std::chrono::seconds time_to_shrink{60};
 /// Of what is sent so much has to get an answer, or the comparison says little.
 constexpr double least_not_refused = 0.5;
 /// Of all sequences at most so many may end by a condemnation, or it hides what it should show.
-constexpr double most_condemned = 0.4;
+constexpr double most_condemned = 0.3;
 
 struct Plan {
   std::uint64_t world;

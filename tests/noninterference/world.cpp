@@ -22,7 +22,7 @@ const std::vector<Kind> ordinary{
     Kind::two_outputs,    Kind::two_outputs,     Kind::fixed_flat,
     Kind::fixed_flat,     Kind::fixed_recursive, Kind::fixed_recursive,
     Kind::fails,          Kind::fails,           Kind::fails_with_log,
-    Kind::killed,         Kind::makes_nothing,   Kind::names_what_it_must_not,
+    Kind::no_program,     Kind::makes_nothing,   Kind::names_what_it_must_not,
     Kind::without_sandbox};
 /// A session does not survive these.
 const std::vector<Kind> fatal{Kind::fixed_wrong, Kind::fixed_fails, Kind::fills_the_log,
@@ -89,8 +89,8 @@ World::World(const Hosts& known, const std::string& nonce, std::uint64_t seed)
         make_inner(known.materials, kind, nonce + "-" + std::to_string(inners.size()), inputs)));
     inner_places_.push_back(dice.of(places));
   };
-  if (dice.one_in(4)) add(dice.of(fatal), {});
-  if (dice.one_in(8)) add(Kind::sleeps, {});
+  if (dice.one_in(7)) add(dice.of(fatal), {});
+  if (dice.one_in(12)) add(Kind::sleeps, {});
   while (inners.size() < inners_of_a_world) {
     std::vector<const Inner*> inputs;
     if (inners.size() > 2 && dice.one_in(3))
