@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 
 #include "daemon/mediator/build_log.hpp"
 #include "daemon/mediator/failure_text.hpp"
@@ -107,17 +108,21 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
   return *std::move(results);
 }
 
-/// What a client is told of a target that failed only because others did.
+/// What a client is told of a target that failed only because others did: of those that it needs,
+/// in the order of their names, since upstream's order is its own.
 wire::BuildResult with_cause(const KeyedBuildResult& keyed,
-                             const std::vector<KeyedBuildResult>& all) {
+                             const std::vector<KeyedBuildResult>& all, const Session& session) {
   auto result = keyed.result;
   if (!abandoned(keyed) && result.status != BuildStatus::dependency_failed) return result;
-  std::string cause;
+  const auto needed = policy::plan_build({keyed.target}, session).derivations;
+  std::map<StorePath, std::string> causes;
   for (const auto& other : all)
-    if (!other.succeeded() && !abandoned(other) &&
+    if (!other.succeeded() && !abandoned(other) && needed.contains(other.target.path) &&
         other.result.status != BuildStatus::dependency_failed)
-      cause += (cause.empty() ? "" : "\n") + other.result.error;
-  if (!cause.empty()) result.error = std::move(cause);
+      causes.emplace(other.target.path, other.result.error);
+  std::string text;
+  for (const auto& [path, cause] : causes) text += (text.empty() ? "" : "\n") + cause;
+  if (!text.empty()) result.error = std::move(text);
   result.status = BuildStatus::dependency_failed;
   return result;
 }
@@ -149,7 +154,7 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
     if (same == built.end())
       throw Condemned(fmt::format("nix-daemon said nothing about {}",
                                   wire::print_target(call.session.layout(), target)));
-    auto result = same->succeeded() ? same->result : with_cause(*same, built);
+    auto result = same->succeeded() ? same->result : with_cause(*same, built, call.session);
     keep_wanted_outputs(result, target);
     results.push_back({target, wire::normalised(result, call.session.layout())});
     if (same->succeeded()) call.session.grant(call.session.outputs_of(target), "built");

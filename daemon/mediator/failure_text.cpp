@@ -26,6 +26,14 @@ std::string how_it_failed(const std::string& text) {
   return "failed";
 }
 
+/// Where Nix has put the sandbox's root: its own folder names, which differ between versions.
+std::string without_sandbox_root(std::string text, const std::string& derivation) {
+  for (const auto& root : {derivation + ".chroot/root", derivation + ".chroot"})
+    for (auto at = text.find(root); at != std::string::npos; at = text.find(root, at))
+      text.erase(at, root.size());
+  return text;
+}
+
 }  // namespace
 
 std::string one_plain_line(const std::string& text) {
@@ -54,7 +62,7 @@ std::string failure_text(const wire::KeyedBuildResult& failed, const StoreLayout
     case wire::BuildStatus::dependency_failed:
       return fmt::format("a dependency of '{}' was not built", derivation);
     default:
-      return one_plain_line(failed.result.error);
+      return without_sandbox_root(one_plain_line(failed.result.error), derivation);
   }
 }
 

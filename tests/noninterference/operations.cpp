@@ -165,7 +165,7 @@ wire::BuildMode some_mode(Dice& dice) {
 void note(World& world, const wire::Target& target, wire::BuildStatus status) {
   const auto* inner = world.inner_of(target.path);
   if (inner == nullptr || !target.build) return;
-  world.results.emplace_back(inner->kind, status);
+  world.results.emplace_back(inner, status);
   wire::BuildResult result;
   result.status = status;
   if (!result.succeeded()) return;

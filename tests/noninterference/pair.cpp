@@ -46,7 +46,7 @@ std::string described(const char* who, const Outcome& outcome) {
 /// The cause without the names in it.
 std::string cause_of(const std::string& reason) {
   for (const auto* known :
-       {"timed out", "exceeded", "silent", "was not built; its log is not shown",
+       {"timed out", "silent", "more than", "was not built; its log is not shown",
         "required to build", "Required features", "did not add a path",
         "for a reason of this machine", "did not build", "promised"})
     if (reason.find(known) != std::string::npos) return known;
@@ -101,7 +101,7 @@ Pair::Pair(const std::string& folder, const Hosts& hosts, Totals& totals)
       b_(folder + "/b", hosts.materials.layout) {}
 
 /// Whoever ended without a word has to have been condemned, and nobody else.
-void Pair::renew(const Outcome* a, const Outcome* b) {
+void Pair::renew(const Exchange* last, const Outcome* a, const Outcome* b) {
   lines_ = {};
   const auto check = [&](Host& host, const Outcome* outcome, const char* who) {
     const auto [status, reason] = host.renew();
@@ -114,7 +114,8 @@ void Pair::renew(const Outcome* a, const Outcome* b) {
   const auto cause_b = check(b_, b, "b");
   if (cause_a.empty() && cause_b.empty()) return;
   const auto* where = cause_a.empty() ? "b only" : cause_b.empty() ? "a only" : "both";
-  ++totals_.condemnations[fmt::format("{}: {}", where, cause_a.empty() ? cause_b : cause_a)];
+  ++totals_.condemnations[fmt::format("{}: {}: {}", where, last->name,
+                                      cause_a.empty() ? cause_b : cause_a)];
 }
 
 Pair::Line& Pair::line(std::size_t index, Dice& dice) {
@@ -137,7 +138,7 @@ void Pair::run(World& world, const std::vector<std::uint64_t>& steps) {
   story_.clear();
   over_ = false;
   ++totals_.sequences;
-  renew(nullptr, nullptr);
+  renew(nullptr, nullptr, nullptr);
   world.prepare(a_.own(), true);
   world.prepare(b_.own(), false);
   for (const auto seed : steps) {
@@ -189,8 +190,15 @@ void Pair::compare(World& world, Line& on, const Exchange& exchange) {
   const auto b = on.b->receive(exchange);
   story_.back() += fmt::format(" -> {} {}", name_of(a.end), a.message);
   totals_.count(exchange, a);
-  for (const auto& [kind, status] : results)
-    ++totals_.builds[noninterference::name_of(kind)][outcome_name(status)];
+  for (const auto& [inner, status] : results) {
+    auto& outcomes = totals_.builds[noninterference::name_of(inner->kind)];
+    ++outcomes[outcome_name(status)];
+    const auto place = world.place_of(*inner);
+    if (place == Place::only_a) ++outcomes["(there on a)"];
+    if (place == Place::only_b) ++outcomes["(there on b)"];
+  }
+  if (exchange.name == "BuildPaths" && a.end == End::error && !a.message.starts_with("airlock"))
+    ++totals_.builds["any, by BuildPaths"]["failed"];
   if (a.end == End::silent || b.end == End::silent) return condemned(exchange, a, b);
   if (a.end != b.end || a.bytes != b.bytes)
     throw Differs(fmt::format("{} {}\nsent: {}\n{}{}", exchange.name, exchange.about,
@@ -209,7 +217,7 @@ void Pair::condemned(const Exchange& exchange, const Outcome& a, const Outcome& 
     throw Differs(fmt::format("a condemned session was told something\n{}{}", described("a", a),
                               described("b", b)));
   over_ = true;
-  renew(&a, &b);
+  renew(&exchange, &a, &b);
 }
 
 }  // namespace noninterference

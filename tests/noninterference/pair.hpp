@@ -47,7 +47,7 @@ class Pair {
   struct Line {
     std::unique_ptr<Channel> a, b;
   };
-  void renew(const Outcome* a, const Outcome* b);
+  void renew(const Exchange* last, const Outcome* a, const Outcome* b);
   Line& line(std::size_t index, Dice& dice);
   void step(World& world, std::uint64_t seed);
   void send(Line& to, std::string_view bytes);

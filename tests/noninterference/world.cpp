@@ -216,6 +216,12 @@ const Inner* World::sleeper() const {
   return nullptr;
 }
 
+Place World::place_of(const Inner& inner) const {
+  for (std::size_t i = 0; i < inners.size(); ++i)
+    if (inners[i].get() == &inner && may_be_there(inner)) return inner_places_[i];
+  return Place::neither;
+}
+
 const Inner* World::to_build(Dice& dice) const {
   std::vector<const Inner*> added;
   std::vector<const Inner*> others;

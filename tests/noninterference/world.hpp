@@ -70,13 +70,15 @@ class World {
   /// One to add next, mostly one that was not.
   [[nodiscard]] const Inner& to_add(Dice& dice) const;
   [[nodiscard]] const Inner* sleeper() const;
+  /// Where its outputs were before the sequence began.
+  [[nodiscard]] Place place_of(const Inner& inner) const;
 
   const Hosts& hosts;
   std::vector<std::unique_ptr<Inner>> inners;
   std::vector<Content> contents;
   std::set<airlock::StorePath> seen;  ///< that a reply has named or made visible
-  /// Of the last build: what each target was and how it ended.
-  std::vector<std::pair<Kind, airlock::wire::BuildStatus>> results;
+  /// Of the last build: each target and how it ended.
+  std::vector<std::pair<const Inner*, airlock::wire::BuildStatus>> results;
 
  private:
   [[nodiscard]] bool may_be_there(const Inner& inner) const;

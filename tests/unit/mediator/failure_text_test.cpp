@@ -40,3 +40,10 @@ TEST_CASE("why an output was rejected is kept, without colours and breaks") {
   CHECK(text_of(BuildStatus::output_rejected, "output '\x1b[35;1mo\x1b[0m' is not allowed:\n  p") ==
         "output 'o' is not allowed:   p");
 }
+
+TEST_CASE("where the sandbox's root was is not told") {
+  const auto path = drv.substr(1, drv.size() - 2);
+  for (const auto& root : {path + ".chroot/root", path + ".chroot"})
+    CHECK(text_of(BuildStatus::output_rejected, "no output at '" + root + "/nix/store/o'") ==
+          "no output at '/nix/store/o'");
+}
