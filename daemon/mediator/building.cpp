@@ -3,8 +3,10 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <map>
 
 #include "daemon/mediator/build_log.hpp"
+#include "daemon/mediator/failure_text.hpp"
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/upstream_waits.hpp"
 #include "daemon/policy/build_plan.hpp"
@@ -17,11 +19,11 @@ namespace {
 using wire::BuildStatus;
 using wire::KeyedBuildResult;
 
-/// Does this outcome follow from the derivation? What does not must not be seen.
+/// Does this outcome follow from the derivation? What does not must not be seen. (input_rejected
+/// does not: newer Nix says so, too, of a system or a feature that the host does not have.)
 bool follows_from_derivation(BuildStatus status) {
   switch (status) {
     case BuildStatus::permanent_failure:
-    case BuildStatus::input_rejected:
     case BuildStatus::output_rejected:
     case BuildStatus::dependency_failed:
     case BuildStatus::not_deterministic:
@@ -109,6 +111,31 @@ bool all_succeeded(const Upstream::Result<std::vector<KeyedBuildResult>>& result
                                 [](const auto& result) { return result.succeeded(); });
 }
 
+wire::Targets::iterator find(wire::Targets& targets, const StorePath& path) {
+  return std::find_if(targets.begin(), targets.end(),
+                      [&](const auto& target) { return target.path == path; });
+}
+
+/// A derivation is asked for once, with all outputs that are wanted of it: of one that is asked for
+/// twice, upstream gives the same result twice, under one name.
+void add_once(wire::Targets& targets, const wire::Target& target) {
+  const auto same = find(targets, target.path);
+  if (same == targets.end())
+    targets.push_back(target);
+  else if (target.outputs.empty())
+    same->outputs.clear();
+  else if (!same->outputs.empty())
+    same->outputs.insert(target.outputs.begin(), target.outputs.end());
+}
+
+/// Of the outputs that were built, those that this target is about.
+void keep_wanted_outputs(wire::BuildResult& result, const wire::Target& target) {
+  if (target.outputs.empty()) return;
+  std::erase_if(result.built_outputs, [&](const auto& built) {
+    return !target.outputs.contains(built.first.substr(built.first.find('!') + 1));
+  });
+}
+
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
@@ -119,11 +146,10 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
   if (!will_build)
     throw Condemned(
         fmt::format("nix-daemon did not say what is missing: {}", will_build.error().message));
-  auto asked = targets;
+  wire::Targets asked;
+  for (const auto& target : targets) add_once(asked, target);
   for (const auto& path : *will_build)
-    if (plan.derivations.contains(path) &&
-        std::none_of(targets.begin(), targets.end(),
-                     [&](const auto& target) { return target.path == path; }))
+    if (plan.derivations.contains(path) && find(asked, path) == asked.end())
       asked.push_back({path, true, {}});
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,
@@ -136,17 +162,21 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
   return *std::move(results);
 }
 
-/// What a client is told of a target that failed only because others did.
+/// What a client is told of a target that failed only because others did: of those that it needs,
+/// in the order of their names, since upstream's order is its own.
 wire::BuildResult with_cause(const KeyedBuildResult& keyed,
-                             const std::vector<KeyedBuildResult>& all) {
+                             const std::vector<KeyedBuildResult>& all, const Session& session) {
   auto result = keyed.result;
   if (!abandoned(keyed) && result.status != BuildStatus::dependency_failed) return result;
-  std::string cause;
+  const auto needed = policy::plan_build({keyed.target}, session).derivations;
+  std::map<StorePath, std::string> causes;
   for (const auto& other : all)
-    if (!other.succeeded() && !abandoned(other) &&
+    if (!other.succeeded() && !abandoned(other) && needed.contains(other.target.path) &&
         other.result.status != BuildStatus::dependency_failed)
-      cause += (cause.empty() ? "" : "\n") + other.result.error;
-  if (!cause.empty()) result.error = std::move(cause);
+      causes.emplace(other.target.path, other.result.error);
+  std::string text;
+  for (const auto& [path, cause] : causes) text += (text.empty() ? "" : "\n") + cause;
+  if (!text.empty()) result.error = std::move(text);
   result.status = BuildStatus::dependency_failed;
   return result;
 }
@@ -162,6 +192,9 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
   if (!derivations.empty()) built = ask_upstream(derivations, plan, call);
   condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
   condemn_for_the_host(built, plan, call.session);
+  for (auto& result : built)
+    if (!result.succeeded() && !abandoned(result))
+      result.result.error = failure_text(result, call.session.layout());
 
   std::vector<KeyedBuildResult> results;
   for (const auto& target : targets) {
@@ -169,12 +202,14 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
       results.push_back({target, {BuildStatus::built, {}}});
       continue;
     }
-    const auto same = std::find_if(built.begin(), built.end(),
-                                   [&](const auto& result) { return result.target == target; });
+    const auto same = std::find_if(built.begin(), built.end(), [&](const auto& result) {
+      return result.target.path == target.path;
+    });
     // From 2.3x on what was given up because another target failed first has no result at all.
     const auto given_up = KeyedBuildResult{target, {}};
     const auto& found = same != built.end() ? *same : given_up;
-    const auto result = found.succeeded() ? found.result : with_cause(found, built);
+    auto result = found.succeeded() ? found.result : with_cause(found, built, call.session);
+    keep_wanted_outputs(result, target);
     results.push_back({target, wire::normalised(result, call.session.layout())});
     if (found.succeeded()) call.session.grant(call.session.outputs_of(target), "built");
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "daemon/mediator/operations.hpp"
+#include "daemon/policy/settings.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
 
@@ -165,7 +166,7 @@ class Connection {
 Upstream& UpstreamLine::get() {
   if (!upstream_) {
     upstream_ = connect_();
-    if (options_) upstream_->set_options(*options_);
+    upstream_->set_options(options_ ? *options_ : policy::unless_asked());
   }
   return *upstream_;
 }

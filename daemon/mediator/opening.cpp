@@ -93,8 +93,10 @@ tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& 
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};
   std::optional<StorePath> missing;
-  opening.inputs = PathInfos(config.layout, connect)
-                       .whole_closure(*inputs, [&](const StorePath& input) { missing = input; });
+  opening.inputs =
+      PathInfos(config.layout, connect).whole_closure(*inputs, [&](const StorePath& input) {
+        missing = input;
+      });
   if (missing)
     return tl::unexpected(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);

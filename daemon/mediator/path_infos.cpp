@@ -38,7 +38,8 @@ std::set<StorePath> PathInfos::whole_closure(const std::set<StorePath>& paths,
   // A path that is not valid there is for upstream to judge, below.
   if (auto found = closure_at_once(paths)) return *std::move(found);
   std::set<StorePath> whole;
-  for (const auto& [path, size] : closure(paths, [](const StorePath&) { return false; }, missing))
+  for (const auto& [path, size] : closure(
+           paths, [](const StorePath&) { return false; }, missing))
     whole.insert(path);
   return whole;
 }

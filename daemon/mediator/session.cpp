@@ -5,33 +5,13 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/mediator/failure_text.hpp"
 #include "daemon/policy/fixed_output.hpp"
 
 namespace airlock {
-
-namespace {
-
-/// Upstream colours its messages and breaks their lines; a reason is one line, for logs as well.
-std::string one_plain_line(const std::string& text) {
-  std::string line;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
-      while (i < text.size() && (std::isalpha(static_cast<unsigned char>(text[i])) == 0)) ++i;
-    } else if (c >= 0x20) {
-      line += text[i];
-    } else if (!line.empty() && line.back() != ' ') {
-      line += ' ';
-    }
-  }
-  return line;
-}
-
-}  // namespace
 
 tl::expected<Derivation, std::string> read_derivation(const Config& config, const StorePath& path) {
   const auto name = config.layout.print(path);

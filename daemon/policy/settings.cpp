@@ -70,7 +70,8 @@ bool is_restricted(std::string_view name, std::string_view value) {
 
 wire::SetOptions passed_on(const wire::SetOptions& request) {
   wire::SetOptions passed;
-  passed.keep_going = request.keep_going;
+  // Which failure comes first, and what was built by then, would tell what the host has already.
+  passed.keep_going = true;
   passed.verbosity = std::min(request.verbosity, most_verbose);
   passed.build_verbosity = passed.verbosity;
   passed.max_build_jobs = std::clamp<std::uint64_t>(request.max_build_jobs, 1, most_jobs);
@@ -80,6 +81,13 @@ wire::SetOptions passed_on(const wire::SetOptions& request) {
     if (const auto limit = seconds(value); limit && name == "timeout")
       passed.overrides.emplace_back(name, std::to_string(*limit));
   return passed;
+}
+
+wire::SetOptions unless_asked() {
+  wire::SetOptions ordinary;
+  constexpr std::uint64_t as_clients_have_it = 3;
+  ordinary.verbosity = as_clients_have_it;
+  return passed_on(ordinary);
 }
 
 std::vector<std::string> restricted_settings(const wire::SetOptions& request) {

@@ -8,9 +8,11 @@
 /// The settings that a client sends along: what of them reaches upstream.
 namespace airlock::policy {
 
-/// Verbosity, cores, jobs, keep-going and time limits, within caps; all else is dropped, the
-/// defaults of the host's configuration hold.
+/// Verbosity, cores, jobs and time limits, within caps; all else is dropped, the defaults of the
+/// host's configuration hold. Upstream always keeps going, whatever was asked.
 [[nodiscard]] wire::SetOptions passed_on(const wire::SetOptions& request);
+/// For a client that sends none.
+[[nodiscard]] wire::SetOptions unless_asked();
 
 /// The names among them that would loosen the sandbox or name programs, builders or caches. They
 /// are dropped like any other, but somebody may have counted on them.

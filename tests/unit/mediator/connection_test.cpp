@@ -299,7 +299,8 @@ TEST_CASE(
     if (of_the_host)
       CHECK_THROWS_AS(ask(), ConnectionOver);
     else
-      CHECK(ask().value_or("succeeded") == "it failed");
+      CHECK(ask().value_or("succeeded") ==
+            "builder for '" + world.config.layout.print(dependency) + "' failed");
     CHECK(world.session.condemned() == of_the_host);
   }
 }

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "daemon/wire/results.hpp"
+
+namespace airlock {
+
+/// What a client is told of a build that failed. Upstream's own text ends with the last lines of
+/// the log, as many as the host's settings say, and may speak of the host's disk; of it is kept
+/// what follows from the derivation. The client had the log as it was written.
+[[nodiscard]] std::string failure_text(const wire::KeyedBuildResult& failed,
+                                       const StoreLayout& layout);
+
+/// Upstream colours its messages and breaks their lines: the same in one plain line.
+[[nodiscard]] std::string one_plain_line(const std::string& text);
+
+}  // namespace airlock
