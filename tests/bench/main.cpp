@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -148,6 +149,8 @@ std::string in_units(double seconds) {
   return fmt::format("{:.2f} s", seconds);
 }
 
+constexpr std::chrono::milliseconds pause{50};
+
 int lead(const std::string& control, const std::vector<std::string>& wanted) {
   auto workers = await_workers(control);
   const Awake awake;
@@ -166,6 +169,8 @@ int lead(const std::string& control, const std::vector<std::string>& wanted) {
       for (const auto* side :
            {direct_first ? "direct" : "airlock", direct_first ? "airlock" : "direct"}) {
         const auto taken = ask(workers.at(side), row.measure);
+        // What one side leaves behind, processes that end above all, is not the other's to pay.
+        std::this_thread::sleep_for(pause);
         auto& all = samples[side];
         all.insert(all.end(), taken.begin(), taken.end());
       }
