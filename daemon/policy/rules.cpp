@@ -137,8 +137,16 @@ Verdict never_for_sandboxes() {
 Verdict add(const wire::AddToStore& request, const Scene& scene) {
   if (auto refusal = not_repair(request.repair)) return *refusal;
   if (auto refusal = name_allowed(request.name)) return *refusal;
-  if (const auto method = AddMethod::parse(request.method); !method)
-    return deny("add-method", method.error(), "use a method that this Nix documents");
+  const auto method = AddMethod::parse(request.method);
+  if (!method) return deny("add-method", method.error(), "use a method that this Nix documents");
+  // A nix-daemon of 2.8 dies of it.
+  const bool may_refer =
+      method->method == IngestionMethod::text ||
+      (method->method == IngestionMethod::recursive && method->algorithm == HashAlgorithm::sha256);
+  if (!may_refer && !request.references.empty())
+    return deny("add-method",
+                fmt::format("content added as {} may not refer to store paths", request.method),
+                "add it as fixed:r:sha256, or without references");
   if (auto refusal = references_visible(request.references, scene)) return *refusal;
   return {Decision::allow, "add", {}, {}};
 }

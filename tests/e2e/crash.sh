@@ -102,6 +102,7 @@ exec 9<"$debt"
 flock -s 9
 valid_without_asking() { [ "$(sqlite3 "file:$state/db/db.sqlite?mode=ro" "select count(*) from ValidPaths where path = '$out'")" = 1 ]; }
 eventually "the output is registered" 60 valid_without_asking
+eventually "the hook runs" 20 pgrep -f post-build
 hook=$(pgrep -f post-build | head -n 1)
 worker=$(awk '/^PPid:/ { print $2 }' "/proc/$hook/status")
 # All of it is lost at once; the lock, still held, keeps airlock-fs's own rescue out as well.

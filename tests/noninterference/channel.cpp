@@ -82,6 +82,8 @@ void Channel::receive_until_end(const Exchange& exchange, Outcome& outcome) {
     // Exempt is the log of builds only: any other is compared.
     if (!is_log || !exchange.builds) outcome.bytes += source_.seen;
     source_.seen.clear();
+    outcome.told =
+        std::holds_alternative<wire::Last>(message) || std::holds_alternative<wire::Error>(message);
     if (const auto* wanted = std::get_if<wire::ReadRequest>(&message)) {
       const auto piece = pieces.substr(0, std::min<std::uint64_t>(wanted->most, pieces.size()));
       pieces.remove_prefix(piece.size());

@@ -23,6 +23,7 @@ struct Outcome {
   End end = End::silent;
   std::string bytes;      ///< all that counts, as it came
   std::string message{};  ///< the error's
+  bool told = false;      ///< a reply or an error has begun
 };
 
 /// One client's connection. Throws std::runtime_error when the peer is silent past the deadline.

@@ -52,6 +52,10 @@ TEST_CASE("what is added may refer only to what is visible") {
   denies(add({"name", "text:sha256", {visible, hidden}, false}, scene), "references-visible");
   denies(add({"name", "text:sha256", {}, true}, scene), "no-repair");
   denies(add({"name", "nonsense", {}, false}, scene), "add-method");
+  passes(add({"name", "fixed:r:sha256", {visible}, false}, scene));
+  passes(add({"name", "fixed:sha1", {}, false}, scene));
+  for (const auto* method : {"fixed:sha1", "fixed:sha256", "fixed:r:sha1"})
+    denies(add({"name", method, {visible}, false}, scene), "add-method");
   denies(add({"a/b", "text:sha256", {}, false}, scene), "add-name");
   denies(add({"", "text:sha256", {}, false}, scene), "add-name");
   denies(add({".-x", "text:sha256", {}, false}, scene), "add-name");
