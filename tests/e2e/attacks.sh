@@ -121,7 +121,8 @@ refused no-dynamic-derivations \$attack targets 0 "\$plain!out!out"
 # archives
 for nar in slash dotdot dot nul empty duplicate order deep padding truncated; do
   ended \$attack source name fixed:r:sha256 \$nars/\$nar
-  AIRLOCK_PROTOCOL=1.21 ended \$attack source name fixed:r:sha256 \$nars/\$nar
+  # Where only its own end ends an archive, one that stops short is one that is still to come.
+  [ \$nar = truncated ] || AIRLOCK_PROTOCOL=1.21 ended \$attack source name fixed:r:sha256 \$nars/\$nar
 done
 for operation in CollectGarbage FindRoots AddPermRoot AddSignatures VerifyStore OptimiseStore RegisterDrvOutput AddBuildLog; do
   refused never \$attack never \$operation \$known
