@@ -112,9 +112,15 @@ COMMAND
 probe probes-below <<'COMMAND'
 set +e; nix-build $usesFixed --no-out-link $arguments --argstr fixed $fixed --argstr script "$script"
 COMMAND
-for name in probes probes-realise probes-below; do
+# The hash that Nix found would be an answer as well.
+probe probes-content <<'COMMAND'
+set +e; nix-build $fixed --no-out-link $arguments --argstr script 'echo what-the-network-said >$out'
+COMMAND
+for name in probes-content probes probes-realise probes-below; do
   ended_without_output "$name" "fixed-output derivation"
   lacks "$name: the log" another-answer "$output"
+  lacks "$name: the log" "$(echo what-the-network-said | sha256sum | cut -d' ' -f1)" "$output"
+  lacks "$name: the log" "got:" "$output"
 done
 
 step "a fixed-output build that adds its own output is told so at once"
@@ -140,4 +146,4 @@ SCRIPT
 refuses "a build whose inner build was condemned" build above
 contains "the log" "was ended" "$output"
 store_is_clean
-equal "condemned sessions in the ledger" 6 "$(query "select count(*) from sessions where note like 'condemned: %'")"
+equal "condemned sessions in the ledger" 7 "$(query "select count(*) from sessions where note like 'condemned: %'")"
