@@ -7,6 +7,7 @@
 #include "daemon/core/content_address.hpp"
 #include "daemon/core/nar.hpp"
 #include "daemon/mediator/handlers.hpp"
+#include "daemon/mediator/holding_sink.hpp"
 #include "daemon/policy/rules.hpp"
 
 namespace airlock::handlers {
@@ -139,6 +140,37 @@ bool is_nar_hash(const std::string& text, const Hash& hash) {
   return claimed && *claimed == hash;
 }
 
+/// Thrown before any of an archive has travelled on: it is not what was said.
+class ContentDiffers : public std::runtime_error {
+ public:
+  ContentDiffers() : std::runtime_error("the content differs") {}
+};
+
+/// Sends an archive on while it is read; whether it is what its hash and its address say is known
+/// only at its end, but for one that was held till then nothing has begun.
+tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToStoreNar& request,
+                                                             const Hash& address, Source& archive,
+                                                             Call& call) {
+  bool right = false;
+  try {
+    auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
+      HoldingSink holding(sink);
+      HashingSink hashing(holding);
+      copy_nar(archive, hashing, nar_limits(call));
+      const auto whole = hashing.finish();
+      right = whole == address && is_nar_hash(request.info.nar_hash, whole);
+      if (!right && holding.is_holding()) throw ContentDiffers();
+      if (holding.is_holding()) holding.release();
+    });
+    // Whatever upstream made of it: the answer must not depend on what the host has.
+    if (!right) return content_differs(call.session.layout(), request.path);
+    return added;
+  } catch (const ContentDiffers&) {
+    call.upstream.drop();  // in the middle of an upload
+    return content_differs(call.session.layout(), request.path);
+  }
+}
+
 /// One path of AddToStoreNar or AddMultipleToStore, already decided by policy::add_nar.
 ///
 /// The content is checked here and not left to upstream: of a path that is valid already, upstream
@@ -180,15 +212,9 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     added = call.upstream.get().add_to_store_nar(passed,
                                                  [&](Sink& sink) { sink.write(content.text()); });
   } else {
-    std::optional<Hash> whole;
-    added = call.upstream.get().add_to_store_nar(passed, [&](Sink& sink) {
-      HashingSink hashing(sink);
-      copy_nar(archive, hashing, nar_limits(call));
-      whole = hashing.finish();
-    });
-    // Whatever upstream made of it: the answer must not depend on what the host has.
-    if (*whole != address->hash || !is_nar_hash(request.info.nar_hash, *whole))
-      return content_differs(layout, request.path);
+    auto streamed = stream_archive(passed, address->hash, archive, call);
+    if (!streamed) return tl::unexpected(streamed.error());
+    added = *std::move(streamed);
   }
   if (!added) refused_by_host(added.error());
   if (derivation) call.session.remember(request.path, *std::move(derivation));

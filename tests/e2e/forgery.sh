@@ -53,4 +53,6 @@ SCRIPT
 equal "the build" done "$(cat "$(build forges)")"
 grep -E '^(==|refused|error)' forges.log
 lacks "the log" "secret of" "$(cat forges.log)"
+# Nor is anything left at the host's end, under a name that a path of the host's may have one day.
+[ ! -e "$absent" ] || fail "the junk is left as $absent"
 store_is_clean
