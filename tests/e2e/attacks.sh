@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 attack=$(nix-store --add "$AIRLOCK_ATTACK_CLIENT")
+raw=$(nix-store --add "$AIRLOCK_RAW_CLIENT")
 echo "secret of the host" >secret
 hidden=$(nix-store --add secret)
 echo "known to the build" >known
@@ -51,9 +52,17 @@ for drv in "$uses_hidden" "$nochroot"; do nix-store --dump "$drv" >"made/$(basen
 store_state() {
   find /nix/store -mindepth 1 -maxdepth 1 ! -name '*.lock' ! -name '*.chroot' ! -name .links -printf '%f\n' | grep -v -e "-$1\$" -e "-$1.drv\$" | sort
   sqlite3 "file:$state/db/db.sqlite?mode=ro" "select path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca from ValidPaths where path not like '%-$1' and path not like '%-$1.drv' order by path;
-    select a.path, b.path from Refs join ValidPaths a on a.id = referrer join ValidPaths b on b.id = reference where a.path not like '%-$1' and a.path not like '%-$1.drv' order by 1, 2"
+    select a.path, b.path from Refs join ValidPaths a on a.id = referrer join ValidPaths b on b.id = reference where a.path not like '%-$1' and a.path not like '%-$1.drv' order by 1, 2;
+    select v.path, o.id, o.path from DerivationOutputs o join ValidPaths v on v.id = o.drv where v.path not like '%-$1.drv' order by 1, 2"
 }
-attributes="attack = builtins.storePath $attack; nars = ./nars; made = ./made; known = builtins.storePath $visible;
+# Paths and their content addresses, of what the host has and of what nobody has.
+address_of() { echo "fixed:r:sha256:$(nix-store --dump "$1" | sha256sum | cut -d' ' -f1)"; }
+echo "nobody has this" >nobody
+absent=$(NIX_REMOTE='' nix-store --store "$work/elsewhere" --add nobody)
+[ ! -e "$absent" ] || fail "$absent is there"
+attributes="attack = builtins.storePath $attack; raw = builtins.storePath $raw;
+  absent = \"$absent\"; absentAddress = \"$(address_of nobody)\"; hiddenAddress = \"$(address_of secret)\"; knownAddress = \"$(address_of known)\";
+  nars = ./nars; made = ./made; known = builtins.storePath $visible;
   plain = builtins.storePath $plain; settings = builtins.storePath $settings; hidden = builtins.unsafeDiscardStringContext \"$hidden\";
   plainOut = builtins.unsafeDiscardStringContext \"$plain_out\"; usesHidden = \"$(basename "$uses_hidden")\"; nochroot = \"$(basename "$nochroot")\";"
 helpers='
@@ -93,6 +102,17 @@ refused references-visible \$attack source name fixed:r:sha256 \$nars/sound \$hi
 # a NAR that is not what its path says
 sound=fixed:r:sha256:\$(hex <\$nars/sound)
 refused add-content-addressed \$attack nar /nix/store/\$zeros-name \$sound \$nars/sound \$(hex <\$nars/sound) checked
+for path in known hidden absent; do
+  eval "this=\\\$\$path address=\\\$\${path}Address"
+  for how in nar multiple; do
+    for flag in checked unchecked; do
+      refused add-content-addressed \$attack \$how \$this \$address \$nars/sound \$(hex <\$nars/sound) \$flag
+    done
+  done
+  for protocol in 1.21 1.23 1.26 1.30; do
+    AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack nar \$this \$address \$nars/sound \$(hex <\$nars/sound) checked
+  done
+done
 # unsigned and input-addressed, checks waived or not, alone or in a list
 for how in nar multiple; do
   for flag in checked unchecked; do
@@ -106,6 +126,9 @@ done
 # a derivation sent whole, with other outputs or another builder than its file says
 refused derivation-as-stored \$attack derivation \$plain \$made/invented
 refused derivation-as-stored \$attack derivation \$plain \$made/other-args
+for protocol in 1.21 1.26 1.30 1.37; do
+  AIRLOCK_PROTOCOL=\$protocol refused derivation-as-stored \$attack derivation \$plain \$made/invented
+done
 # out of the sandbox
 drv=\$(\$attack source \$(echo \$nochroot | cut -c34-) text:sha256 \$made/\$nochroot \$shell) || die "\$drv"
 refused stay-in-sandbox \$attack targets 0 "\$drv!*"
@@ -118,16 +141,33 @@ refused path-visible \$attack targets 0 "\$hidden"
 refused path-visible \$attack targets 0 "/nix/store/\$usesHidden!*"
 refused path-visible \$attack targets 0 "/nix/store/\$usesHidden!out!out"
 refused no-dynamic-derivations \$attack targets 0 "\$plain!out!out"
+for protocol in 1.21 1.26 1.30; do
+  export AIRLOCK_PROTOCOL=\$protocol
+  refused stay-in-sandbox \$attack targets 0 "\$drv!out"
+  for mode in 1 2; do refused build-mode \$attack targets \$mode "\$plain!out"; done
+  refused path-visible \$attack targets 0 "\$hidden"
+  refused path-visible \$attack targets 0 "/nix/store/\$usesHidden!out"
+  refused path-visible \$raw question 38 \$hidden
+done
+unset AIRLOCK_PROTOCOL
+refused path-visible \$raw question 38 \$hidden
+refused path-visible \$raw question 38 \$absent
 # archives
 for nar in slash dotdot dot nul empty duplicate order deep padding truncated; do
   ended \$attack source name fixed:r:sha256 \$nars/\$nar
-  # Where only its own end ends an archive, one that stops short is one that is still to come.
+  # Cut short with nothing around it, it is only waited for.
   [ \$nar = truncated ] || AIRLOCK_PROTOCOL=1.21 ended \$attack source name fixed:r:sha256 \$nars/\$nar
+  # Under a name that passes: it is the archive itself that ends the connection.
+  for how in nar multiple; do ended \$attack \$how \$absent \$absentAddress \$nars/\$nar \$(hex <\$nars/\$nar) checked; done
+  for protocol in 1.21 1.23; do
+    AIRLOCK_PROTOCOL=\$protocol ended \$attack nar \$absent \$absentAddress \$nars/\$nar \$(hex <\$nars/\$nar) checked
+  done
 done
 for operation in CollectGarbage FindRoots AddPermRoot AddSignatures VerifyStore OptimiseStore RegisterDrvOutput AddBuildLog; do
   refused never \$attack never \$operation \$known
 done
-refused add-content-addressed \$attack never ImportPaths \$known
+AIRLOCK_PROTOCOL=1.27 refused never \$attack never RegisterDrvOutput \$known
+for protocol in 1.21 1.38; do AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack never ImportPaths \$known; done
 echo attacked >\$out
 SCRIPT
 drv=$(nix-instantiate attacks.nix 2>/dev/null)
@@ -135,7 +175,14 @@ before=$(store_state attacks)
 out=$(build attacks)
 equal "the build went on" attacked "$(cat "$out")"
 [ "$(store_state attacks)" = "$before" ] || fail "the store changed: $(diff <(echo "$before") <(store_state attacks))"
-grep -cE '^(refused|ended)' attacks.log
+# Each has its row.
+equal "refusals in the ledger" "$(grep -c '^refused' attacks.log)" "$(query "select count(*) from operations where verdict = 'deny'")"
+ended=$(query "select reason from operations where verdict = 'broken' and rule = 'well-formed'")
+equal "ended connections in the ledger" "$(grep -c '^ended' attacks.log)" "$(wc -l <<<"$ended")"
+sort <<<"$ended" | uniq -c
+for reason in "'a/b' cannot be" "'..' cannot be" "'.' cannot be" "'' cannot be" "out of order" "nested too deeply" "padding is not zero"; do
+  contains "reasons" "$reason" "$ended"
+done
 denied=$(query "select distinct rule from operations where verdict = 'deny' order by rule" | tr '\n' ' ')
 echo "rules in the ledger: $denied"
 for rule in references-visible derivation-inputs add-content-addressed no-repair derivation-as-stored stay-in-sandbox build-mode path-visible no-dynamic-derivations never; do
@@ -160,6 +207,14 @@ done
 for protocol in 1.21 1.22 1.23; do
   AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$sound \$address \$nars/sound \$(hex <\$nars/sound) checked
 done
+# Under the name of what is there, what is there.
+nix-store --dump \$known >known.nar
+for protocol in 1.21 1.23 1.26 1.30 1.38; do
+  AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$known \$knownAddress known.nar \$(hex <known.nar) checked
+  AIRLOCK_PROTOCOL=\$protocol taken \$raw question 38 \$known
+done
+taken \$attack multiple \$known \$knownAddress known.nar \$(hex <known.nar) unchecked
+for protocol in 1.21 1.26 1.30 1.37; do AIRLOCK_PROTOCOL=\$protocol taken \$attack derivation \$plain \$made/plain; done
 taken \$attack derivation \$plain \$made/plain
 [ "\$(cat \$plainOut)" = plain ] || die "the plain derivation"
 for protocol in 1.21 1.29 1.30; do AIRLOCK_PROTOCOL=\$protocol taken \$attack targets 0 "\$plain!out"; done
