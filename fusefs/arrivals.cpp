@@ -81,7 +81,7 @@ void Sessions::arrive(std::shared_ptr<Arrival> arrival) {
   const auto sandbox = arrival->first.namespace_identity;
   arrivals_.erase(sandbox);
   if (!is_alive(arrival->first.process.get())) return parts_.contacts.forget(sandbox);
-  if (parts_.mediator.is_connected()) return open_for(std::move(arrival));
+  if (parts_.mediator.is_connected()) return open_for(arrival);
   if (EventLoop::Clock::now() >= arrival->deadline) {
     spdlog::warn("{}: condemned: {}", arrival->folder.derivation.base(), no_mediator);
     kill_sandbox(arrival->first, no_mediator);
@@ -91,7 +91,7 @@ void Sessions::arrive(std::shared_ptr<Arrival> arrival) {
   parts_.loop.after(arrival_delay, [this, arrival] { arrive(arrival); });
 }
 
-void Sessions::open_for(std::shared_ptr<Arrival> arrival) {
+void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
   auto worker = worker_of(arrival->first);
   const auto stamp = worker ? stamp_of(worker->pid) : std::nullopt;
   const auto sandbox = arrival->first.namespace_identity;

@@ -93,7 +93,7 @@ class Sessions {
   [[nodiscard]] std::optional<FirstProcess> identify(Contacts::FirstContact contact) const;
   [[nodiscard]] bool join(const FirstProcess& first, const ChrootFolder& folder);
   void arrive(std::shared_ptr<Arrival> arrival);
-  void open_for(std::shared_ptr<Arrival> arrival);
+  void open_for(const std::shared_ptr<Arrival>& arrival);
   void turn_away(FirstProcess first);
   void decline(Session& session);
   void on_first_gone(std::uint64_t number);

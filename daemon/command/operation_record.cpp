@@ -51,7 +51,7 @@ void OperationRecord::record_grant(LedgerSession, const StorePath& path, const s
   write_line(line_of({{"path", path.base()}, {"how", how}}));
 }
 
-void OperationRecord::write_line(std::string line) {
+void OperationRecord::write_line(const std::string& line) {
   if (!file_) return;
   const std::lock_guard lock(mutex_);
   put(file_.get(), line);

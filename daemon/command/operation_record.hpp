@@ -28,7 +28,7 @@ class OperationRecord final : public Ledger {
 
  private:
   explicit OperationRecord(Fd file) : file_(std::move(file)) {}
-  void write_line(std::string line);
+  void write_line(const std::string& line);
 
   std::mutex mutex_;
   Fd file_;
