@@ -59,7 +59,7 @@ void Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
   for (const auto& question : hasty) question.answer(derivation);
 }
 
-void Contacts::decide(FileIdentity sandbox, std::optional<StorePath> derivation) {
+void Contacts::decide(FileIdentity sandbox, const std::optional<StorePath>& derivation) {
   std::vector<Question> waiting;
   {
     const std::lock_guard lock(mutex_);

@@ -58,7 +58,7 @@ class Contacts {
   /// Whoever is not patient is told the session that the sandbox will have, if it is to have one.
   void offer(FileIdentity sandbox, const StorePath& derivation);
   /// Decides a sandbox's first contact, for as long as it is not forgotten.
-  void decide(FileIdentity sandbox, std::optional<StorePath> derivation);
+  void decide(FileIdentity sandbox, const std::optional<StorePath>& derivation);
   /// Whoever waits finds an empty folder; the next who asks is a first contact again.
   void forget(FileIdentity sandbox);
   /// From now on everybody finds an empty folder, also those that wait.
