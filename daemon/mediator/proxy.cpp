@@ -100,7 +100,7 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
     const SocketFile file(options.listen);
     const auto name = name_of_proxy();
     const auto ledger_id = ledger.open_session(name, {});
-    const auto session =
+    auto session =
         std::make_shared<Session>(1, ledger_id, name, Derivation{}, *std::move(visible), services);
     const BuildWatch watch(
         builds, [&config] { return find_build_users(config.layout); },
