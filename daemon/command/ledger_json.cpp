@@ -40,4 +40,9 @@ std::string as_json(const LedgerExcerpt& excerpt) {
   return Json{{"sessions", std::move(sessions)}}.dump(2) + "\n";
 }
 
+std::string as_json_line(const LedgerOperation& operation) {
+  const nlohmann::json sorted = as_json_value(operation);
+  return sorted.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace airlock::command

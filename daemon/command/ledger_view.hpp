@@ -23,4 +23,7 @@ struct LedgerExcerpt {
 /// "succeeded", "microseconds"}]}]}.
 [[nodiscard]] std::string as_json(const LedgerExcerpt& excerpt);
 
+/// One of those operations on a line of its own, in ASCII, its keys in alphabetical order.
+[[nodiscard]] std::string as_json_line(const LedgerOperation& operation);
+
 }  // namespace airlock::command

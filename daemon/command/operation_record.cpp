@@ -8,6 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "daemon/command/ledger_view.hpp"
 #include "daemon/command/text.hpp"
 
 namespace airlock::command {
@@ -37,14 +38,7 @@ LedgerSession OperationRecord::open_session(const StorePath&, const std::set<Led
 }
 
 void OperationRecord::record(const LedgerOperation& operation) {
-  write_line(line_of({{"connection", operation.connection},
-                      {"operation", operation.operation},
-                      {"subject", operation.subject},
-                      {"verdict", operation.verdict},
-                      {"rule", operation.rule},
-                      {"reason", operation.reason},
-                      {"succeeded", operation.succeeded},
-                      {"microseconds", operation.duration.count()}}));
+  write_line(as_json_line(operation));
 }
 
 void OperationRecord::record_grant(LedgerSession, const StorePath& path, const std::string& how) {
