@@ -75,6 +75,7 @@ class Connection {
     source_.set_deadline(
         std::chrono::milliseconds::zero());  // a client may think as long as it likes
     operation_ = nullptr;
+    recorded_ = false;
     subject_.clear();
     const auto number = reader_.u64();
     source_.set_deadline(services_.config.limits.stall);
@@ -92,9 +93,10 @@ class Connection {
     auto verdict = request->decide(session_);
     const auto handled =
         passage_ ? request->forward(call, *passage_) : decide_and_handle(*request, call, verdict);
-    writer_.flush();
+    // Before its reply is out: nobody acts on an answer that the ledger does not have.
     record(verdict.decision, verdict.rule, handled ? verdict.reason : handled.error().message,
            handled.has_value());
+    writer_.flush();
     operation_ = nullptr;
   }
 
@@ -118,10 +120,13 @@ class Connection {
         {session_.ledger_id(), index_, std::string(operation_->name), subject_,
          std::string(policy::name_of(decision)), std::string(rule), reason, succeeded,
          std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
+    recorded_ = true;
   }
 
   /// The connection ends here: the ledger and the log say why.
   void end_with(policy::Decision decision, const std::string& reason) {
+    spdlog::warn("{}: connection {} ended: {}", session_.path().base(), index_, reason);
+    if (recorded_) return;  // only its reply was not taken, and an operation has one row
     const auto* name = operation_ != nullptr ? operation_->name.data()
                        : unknown_            ? "unknown"
                                              : "handshake";
@@ -129,7 +134,6 @@ class Connection {
         {session_.ledger_id(), index_, name, subject_,
          decision == policy::Decision::condemn ? "condemn" : "broken", "well-formed", reason, false,
          std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
-    spdlog::warn("{}: connection {} ended: {}", session_.path().base(), index_, reason);
   }
 
   /// Tells a client that speaks the protocol what was wrong with what it sent; best effort.
@@ -156,6 +160,7 @@ class Connection {
   std::optional<Passage> passage_;  ///< profile observe only
   wire::Version version_{};
   const Operation* operation_ = nullptr;
+  bool recorded_ = false;  ///< the operation at hand has its row
   bool unknown_ = false;
   std::string subject_;
   Clock::time_point started_ = Clock::now();
