@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <deque>
 
 namespace airlock {
 
@@ -15,6 +16,8 @@ using boundary::MessageType;
 /// airlock-fs answers in milliseconds; its own helper has a deadline of seconds.
 constexpr std::chrono::seconds answer_deadline{20};
 constexpr std::size_t paths_a_message = 200;
+/// airlock-fs and its helper work on one grant while the next is on its way.
+constexpr std::size_t grants_at_once = 64;
 constexpr std::chrono::milliseconds stop_look_out{100};
 
 }  // namespace
@@ -36,24 +39,34 @@ tl::expected<boundary::Channel, std::string> ControlChannel::connect(
   return channel;
 }
 
-Boundary::Result ControlChannel::ask(Message message, int descriptor) {
+std::optional<ControlChannel::Request> ControlChannel::send(Message message, int descriptor) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return std::nullopt;
+    message.request = next_request_++;
+    waiting_.emplace(message.request, std::nullopt);
+  }
+  if (channel_.send(message, descriptor)) return message.request;
+  const std::lock_guard lock(mutex_);
+  waiting_.erase(message.request);
+  return std::nullopt;
+}
+
+Boundary::Result ControlChannel::await(Request request) {
   std::unique_lock lock(mutex_);
-  if (closed_) return tl::unexpected(std::string("airlock-fs is gone"));
-  const auto request = next_request_++;
-  message.request = request;
-  waiting_.emplace(request, std::nullopt);
-  lock.unlock();
-  const bool sent = channel_.send(message, descriptor);
-  lock.lock();
   const auto entry = waiting_.find(request);
-  const bool answered = sent && answered_.wait_for(lock, answer_deadline, [&] {
-    return closed_ || entry->second.has_value();
-  });
+  const bool answered = answered_.wait_for(lock, answer_deadline,
+                                           [&] { return closed_ || entry->second.has_value(); });
   Result result = tl::unexpected(
-      std::string(answered || !sent ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
+      std::string(answered ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
   if (entry->second) result = *std::move(entry->second);
   waiting_.erase(entry);
   return result;
+}
+
+Boundary::Result ControlChannel::ask(Message message, int descriptor) {
+  const auto request = send(std::move(message), descriptor);
+  return request ? await(*request) : tl::unexpected(std::string("airlock-fs is gone"));
 }
 
 Boundary::Result ControlChannel::verify(SessionNumber session, int socket) {
@@ -71,8 +84,22 @@ Boundary::Result ControlChannel::reveal(SessionNumber session, const std::set<St
   return message.strings.empty() ? Result{} : ask(std::move(message));
 }
 
-Boundary::Result ControlChannel::grant(SessionNumber session, const StorePath& path) {
-  return ask({MessageType::grant, session, 0, {path.base()}});
+Boundary::Result ControlChannel::grant(SessionNumber session, const std::set<StorePath>& paths) {
+  Result result;
+  std::deque<Request> under_way;
+  const auto take_one = [&] {
+    if (auto done = await(under_way.front()); !done && result) result = std::move(done);
+    under_way.pop_front();
+  };
+  for (auto path = paths.begin(); path != paths.end() && result; ++path) {
+    if (under_way.size() == grants_at_once) take_one();
+    if (const auto request = send({MessageType::grant, session, 0, {path->base()}}))
+      under_way.push_back(*request);
+    else
+      result = tl::unexpected(std::string("airlock-fs is gone"));
+  }
+  while (!under_way.empty()) take_one();
+  return result;
 }
 
 Boundary::Result ControlChannel::condemn(SessionNumber session, const std::string& reason) {

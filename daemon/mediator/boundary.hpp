@@ -34,8 +34,9 @@ class Boundary {
   virtual Result verify(SessionNumber session, int socket) = 0;
   /// Lists paths in the session's view. For the inputs, which the sandbox has at their place.
   virtual Result reveal(SessionNumber session, const std::set<StorePath>& paths) = 0;
-  /// Lists the path and makes it readable at its place in the sandbox.
-  virtual Result grant(SessionNumber session, const StorePath& path) = 0;
+  /// Lists the paths and makes each readable at its place in the sandbox. After an error some may
+  /// be.
+  virtual Result grant(SessionNumber session, const std::set<StorePath>& paths) = 0;
   /// Ends the sandbox; returns when its first process has been killed.
   virtual Result condemn(SessionNumber session, const std::string& reason) = 0;
 };
@@ -53,7 +54,7 @@ class ControlChannel final : public Boundary {
 
   Result verify(SessionNumber session, int socket) override;
   Result reveal(SessionNumber session, const std::set<StorePath>& paths) override;
-  Result grant(SessionNumber session, const StorePath& path) override;
+  Result grant(SessionNumber session, const std::set<StorePath>& paths) override;
   Result condemn(SessionNumber session, const std::string& reason) override;
 
   /// Ends the wait of the pre-build hook that announced the session.
@@ -69,6 +70,10 @@ class ControlChannel final : public Boundary {
   void close();
 
  private:
+  using Request = std::uint64_t;
+  /// Nothing when airlock-fs is gone.
+  std::optional<Request> send(boundary::Message message, int descriptor = -1);
+  Result await(Request request);
   Result ask(boundary::Message message, int descriptor = -1);
 
   boundary::Channel channel_;

@@ -22,7 +22,7 @@ class NoSandbox final : public Boundary {
  public:
   Result verify(SessionNumber, int) override { return {}; }
   Result reveal(SessionNumber, const std::set<StorePath>&) override { return {}; }
-  Result grant(SessionNumber, const StorePath&) override { return {}; }
+  Result grant(SessionNumber, const std::set<StorePath>&) override { return {}; }
   Result condemn(SessionNumber, const std::string& reason) override {
     {
       const std::lock_guard lock(mutex_);

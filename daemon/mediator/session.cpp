@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -92,11 +93,15 @@ wire::PathInfo Session::path_info(const StorePath& path) {
   auto info = infos_.query(path);
   if (!info)
     throw Condemned(fmt::format("{} was visible and is gone from the store", layout().print(path)));
-  info->deriver.reset();
-  info->registration_time = 0;
-  info->ultimate = false;
-  info->signatures.clear();
-  return *std::move(info);
+  return censored(*std::move(info));
+}
+
+wire::PathInfo Session::censored(wire::PathInfo info) {
+  info.deriver.reset();
+  info.registration_time = 0;
+  info.ultimate = false;
+  info.signatures.clear();
+  return info;
 }
 
 std::set<StorePath> Session::referrers(const StorePath& path) {
@@ -112,25 +117,52 @@ Upstream& Session::roots_connection() {
   return *roots_;
 }
 
+void Session::hold_ahead(const StorePath& path) {
+  const std::lock_guard lock(granting_);
+  if (visible(path) || !held_ahead_.insert(path).second) return;
+  roots_connection().ask_temp_root(path);
+}
+
 void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
   const std::lock_guard lock(granting_);
-  const auto closure = infos_.closure(
-      paths, [this](const StorePath& path) { return visible(path); },
-      [this](const StorePath& path) {
-        throw Condemned(
-            fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
-      });
-  account_for(closure);
-  for (const auto& [path, size] : closure) {
-    if (auto held = roots_connection().add_temp_root(path); !held)
-      throw Condemned(held.error().message);
-    if (services_.keeps_debts)
+  reveal(infos_.closure(
+             paths, [this](const StorePath& path) { return visible(path); },
+             [this](const StorePath& path) {
+               throw Condemned(fmt::format("{} was promised by nix-daemon and is not valid",
+                                           layout().print(path)));
+             }),
+         how);
+}
+
+void Session::grant_added(const StorePath& path, const wire::PathInfo& info) {
+  const bool closed = std::all_of(
+      info.references.begin(), info.references.end(),
+      [&](const StorePath& reference) { return reference == path || visible(reference); });
+  if (!closed) return grant({path}, "added");
+  const std::lock_guard lock(granting_);
+  if (!visible(path)) reveal({{path, info.nar_size}}, "added");
+}
+
+/// With granting_ held, as reveal.
+void Session::hold(const std::set<StorePath>& paths) {
+  for (const auto& path : paths)
+    if (held_ahead_.erase(path) == 0) roots_connection().ask_temp_root(path);
+  if (services_.keeps_debts)
+    for (const auto& path : paths)
       if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
-    if (auto done = services_.boundary.grant(number_, path); !done) throw Condemned(done.error());
-    services_.ledger.record_grant(ledger_id_, path, how);
-  }
+  if (auto held = roots_connection().await_temp_roots(); !held)
+    throw Condemned(held.error().message);
+}
+
+void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
+  account_for(closure);
+  std::set<StorePath> paths;
+  for (const auto& [path, size] : closure) paths.insert(path);
+  hold(paths);
+  if (auto done = services_.boundary.grant(number_, paths); !done) throw Condemned(done.error());
+  for (const auto& path : paths) services_.ledger.record_grant(ledger_id_, path, how);
   const std::unique_lock visible_lock(visible_mutex_);
-  for (const auto& [path, size] : closure) visible_.insert(path);
+  visible_.merge(paths);
 }
 
 void Session::account_for(const PathInfos::Sizes& closure) {

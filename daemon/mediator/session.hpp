@@ -74,16 +74,23 @@ class Session final : public policy::Scene {
   /// A visible path's info as a sandbox may see it: no deriver, time, signatures, ultimate.
   /// Throws Condemned when it cannot be had.
   [[nodiscard]] wire::PathInfo path_info(const StorePath& path);
+  [[nodiscard]] static wire::PathInfo censored(wire::PathInfo info);
   /// Visible paths that refer to this one. Throws Condemned.
   [[nodiscard]] std::set<StorePath> referrers(const StorePath& path);
 
   /// Keeps the parsed form of a derivation that the session is about to be granted.
   void remember(const StorePath& path, Derivation derivation);
 
+  /// Asks for the root of a path that is about to be added, so that it is held by the time it is
+  /// granted and nothing has to wait for that.
+  void hold_ahead(const StorePath& path);
   /// Makes the closure of these valid paths visible: held against garbage collection first, then
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
   /// Throws Condemned when the host cannot, or when a limit is reached.
   void grant(const std::set<StorePath>& paths, const std::string& how);
+  /// The same for a path that was added, whose references the rules had to find visible; info as
+  /// upstream gave it.
+  void grant_added(const StorePath& path, const wire::PathInfo& info);
   /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
   /// is not valid is left out.
   void note(const std::set<StorePath>& paths);
@@ -106,6 +113,8 @@ class Session final : public policy::Scene {
   [[nodiscard]] Upstream& roots_connection();
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
+  void hold(const std::set<StorePath>& paths);
+  void reveal(const PathInfos::Sizes& closure, const std::string& how);
 
   const SessionNumber number_;
   const LedgerSession ledger_id_;
@@ -124,6 +133,7 @@ class Session final : public policy::Scene {
   std::uint64_t granted_bytes_ = 0;
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
+  std::set<StorePath> held_ahead_;
 
   PathInfos infos_;
 

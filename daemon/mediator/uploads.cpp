@@ -111,6 +111,17 @@ UploadBody not_own_output(const wire::AddToStore& request, const UploadBody& bod
   };
 }
 
+/// Where the path is known before upstream has it, its root is asked for meanwhile.
+void hold_ahead(const wire::AddToStore& request, std::string_view content, Session& session) {
+  const auto method = AddMethod::parse(request.method);
+  if (!method || method->algorithm != HashAlgorithm::sha256 ||
+      (method->method != IngestionMethod::text && method->method != IngestionMethod::flat))
+    return;
+  const auto path = path_of(session.layout(), request.name, {method->method, sha256(content)},
+                            {request.references, false});
+  if (path) session.hold_ahead(*path);
+}
+
 tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, const UploadBody& body,
                                            Call& call, std::optional<Derivation> derivation) {
   try {
@@ -119,8 +130,8 @@ tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, cons
     if (!added) refused_by_host(added.error());
     const auto& path = added->first;
     if (derivation) call.session.remember(path, *std::move(derivation));
-    call.session.grant({path}, "added");
-    return wire::AddedPath{path, call.session.path_info(path)};
+    call.session.grant_added(path, added->second);
+    return wire::AddedPath{path, Session::censored(added->second)};
   } catch (const OwnOutput& own) {
     call.upstream.drop();  // in the middle of an upload
     return refuse(policy::own_output(own.what()));
@@ -189,6 +200,7 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
   passed.info.ultimate = false;
   passed.info.registration_time = 0;
 
+  call.session.hold_ahead(request.path);
   Upstream::Result<void> added;
   std::optional<Derivation> derivation;
   if (request.path.is_derivation() || address->method != IngestionMethod::recursive) {
@@ -250,6 +262,7 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
     }
     if (!archive) content = *std::move(text);
     body = [&](Sink& sink) { sink.write(content); };
+    hold_ahead(request, content, call.session);
   }
   const auto added = add(request, body, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
@@ -264,9 +277,10 @@ Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
     if (!decided) return tl::unexpected(decided.error());
     derivation = *std::move(decided);
   }
+  const wire::AddToStore as_content{request.name, "text:sha256", request.references, false};
+  hold_ahead(as_content, request.text, call.session);
   const auto added = add(
-      {request.name, "text:sha256", request.references, false},
-      [&](Sink& sink) { sink.write(request.text); }, call, std::move(derivation));
+      as_content, [&](Sink& sink) { sink.write(request.text); }, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
   call.reply(wire::PathReply{added->path});
   return {};

@@ -99,11 +99,18 @@ class DaemonConnection final : public Upstream {
     if (auto done = finish({}); !done) throw UpstreamLost(done.error().message);
   }
 
-  Result<void> add_temp_root(const StorePath& path) override {
+  void ask_temp_root(const StorePath& path) override {
     start(Op::add_temp_root);
     writer_.path(path);
-    if (auto done = finish({}); !done) return done;
-    guard([&] { return reader_.u64(); });
+    writer_.flush();
+    ++asked_roots_;
+  }
+
+  Result<void> await_temp_roots() override {
+    for (; asked_roots_ > 0; --asked_roots_) {
+      if (auto done = finish({}); !done) return done;
+      guard([&] { return reader_.u64(); });
+    }
     return {};
   }
 
@@ -256,6 +263,7 @@ class DaemonConnection final : public Upstream {
   wire::Reader reader_;
   wire::Writer writer_;
   wire::Version version_;
+  std::size_t asked_roots_ = 0;  ///< temporary roots whose answers have not been read
 };
 
 }  // namespace

@@ -40,6 +40,35 @@ class Return {
   int own_namespace_;
 };
 
+struct Source {
+  FileIdentity identity;
+  mode_t mode;
+};
+
+/// The store path, if it is one that may be grafted.
+tl::expected<Source, std::string> look_at(int store, const StorePath& path) {
+  const Fd source = open_beneath(store, path.base(), O_PATH | O_NOFOLLOW);
+  struct stat attributes {};
+  if (!source || ::fstat(source.get(), &attributes) != 0) return no(failure("find the store path"));
+  const auto identity = identity_of(source.get());
+  if (!identity) return no(failure("look at the store path"));
+  const auto mode = attributes.st_mode;
+  // What Nix has registered is read-only; a folder of a build that still runs is not.
+  constexpr mode_t any_write = S_IWUSR | S_IWGRP | S_IWOTH;
+  if (!S_ISLNK(mode) && (mode & any_write) != 0) {
+    return no("the store path is not read-only, so Nix has not registered it");
+  }
+  if (S_ISDIR(mode) || S_ISREG(mode) || S_ISLNK(mode)) return Source{*identity, mode};
+  return no("the store path is no file, folder or symlink");
+}
+
+/// Not open when it is gone.
+Fd open_store_of_sandbox(int store, const std::string& store_dir, const GraftPlace& place) {
+  const Fd chroot = open_chroot_folder(store, place.derivation, place.chroot);
+  if (!chroot) return {};
+  return open_beneath(chroot.get(), store_dir.substr(1), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
 /// What is at the name, whatever it is; nothing when there is nothing.
 std::optional<FileIdentity> identity_at(int folder, const StorePath& path) {
   const Fd file = open_beneath(folder, path.base(), O_PATH | O_NOFOLLOW);
@@ -112,52 +141,48 @@ tl::expected<Fd, std::string> make_mount_point(int store, const StorePath& path)
 
 }  // namespace
 
-Result Graft::make(const GraftRequest& request) const {
-  const Fd source =
-      open_beneath(mounts_.writable_store.get(), request.path.base(), O_PATH | O_NOFOLLOW);
-  struct stat attributes {};
-  if (!source || ::fstat(source.get(), &attributes) != 0) return no(failure("find the store path"));
-  const auto identity = identity_of(source.get());
-  if (!identity) return no(failure("look at the store path"));
-  // What Nix has registered is read-only; a folder of a build that still runs is not.
-  constexpr mode_t any_write = S_IWUSR | S_IWGRP | S_IWOTH;
-  if (!S_ISLNK(attributes.st_mode) && (attributes.st_mode & any_write) != 0) {
-    return no("the store path is not read-only, so Nix has not registered it");
-  }
-  if (S_ISDIR(attributes.st_mode)) return mount(request);
-  if (S_ISREG(attributes.st_mode) || S_ISLNK(attributes.st_mode)) return link(request, *identity);
-  return no("the store path is no file, folder or symlink");
-}
-
-Result Graft::link(const GraftRequest& request, FileIdentity source) const {
-  const int store = mounts_.writable_store.get();
-  const Fd chroot = open_chroot_folder(store, request.derivation, request.chroot);
-  if (!chroot) return no("the sandbox's folder is gone");
-  const Fd target =
-      open_beneath(chroot.get(), store_dir_.substr(1), O_PATH | O_DIRECTORY | O_NOFOLLOW);
-  if (!target) return no(failure("find the store folder of the sandbox"));
-  const auto& base = request.path.base();
+tl::expected<bool, std::string> link_file(int store, const std::string& store_dir,
+                                          const GraftPlace& place) {
+  const auto source = look_at(store, place.path);
+  if (!source) return no(source.error());
+  if (S_ISDIR(source->mode)) return false;
+  const Fd target = open_store_of_sandbox(store, store_dir, place);
+  if (!target) return no("the sandbox's folder, or the store folder in it, is gone");
+  const auto& base = place.path.base();
   // Flags 0: of a symlink it is the link itself that gets another name.
-  const bool linked =
-      may_link_ && ::linkat(store, base.c_str(), target.get(), base.c_str(), 0) == 0;
-  const int error = may_link_ ? errno : EMLINK;
-  if (linked || error == EEXIST) {
-    if (identity_at(target.get(), request.path) == source) return {};
+  if (::linkat(store, base.c_str(), target.get(), base.c_str(), 0) == 0 || errno == EEXIST) {
+    if (identity_at(target.get(), place.path) == source->identity) return true;
     return no(taken);
   }
   // As Nix does: too many links to one file, or the sandbox is on another filesystem.
-  if (error != EMLINK && error != EXDEV) return no(failure("link the file into the sandbox"));
-  struct stat attributes {};
-  if (::fstatat(store, base.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
-    return no(failure("look at the store path"));
+  if (errno == EMLINK || errno == EXDEV) return false;
+  return no(failure("link the file into the sandbox"));
+}
+
+Result Graft::make(const GraftRequest& request) const {
+  const auto source = look_at(mounts_.writable_store.get(), request.place.path);
+  if (!source) return no(source.error());
+  if (S_ISDIR(source->mode)) return mount(request);
+  if (may_link_) {
+    const auto linked = link_file(mounts_.writable_store.get(), store_dir_, request.place);
+    if (!linked) return no(linked.error());
+    if (*linked) return {};
   }
-  return S_ISLNK(attributes.st_mode) ? copy_symlink(store, target.get(), request.path)
-                                     : copy_file(store, target.get(), request.path);
+  return copy(request.place, source->mode);
+}
+
+Result Graft::copy(const GraftPlace& place, mode_t mode) const {
+  const int store = mounts_.writable_store.get();
+  const Fd target = open_store_of_sandbox(store, store_dir_, place);
+  if (!target) return no("the sandbox's folder, or the store folder in it, is gone");
+  return S_ISLNK(mode) ? copy_symlink(store, target.get(), place.path)
+                       : copy_file(store, target.get(), place.path);
 }
 
 Result Graft::mount(const GraftRequest& request) const {
   const Return back(mounts_.own_namespace.get());
-  const auto& base = request.path.base();
+  const auto& path = request.place.path;
+  const auto& base = path.base();
   if (::setns(mounts_.holder_namespace.get(), CLONE_NEWNS) != 0) {
     return no(failure("enter the holder's mount namespace"));
   }
@@ -180,8 +205,8 @@ Result Graft::mount(const GraftRequest& request) const {
                                 RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   if (!store) return no(failure("find the store folder in the sandbox"));
   // An input, or a graft of an earlier airlock-fs: the very folder is there already.
-  if (identity_through_mounts(store.get(), request.path) == source) return {};
-  const auto place = make_mount_point(store.get(), request.path);
+  if (identity_through_mounts(store.get(), path) == source) return {};
+  const auto place = make_mount_point(store.get(), path);
   if (!place) return no(place.error());
   constexpr unsigned onto = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
   if (::syscall(SYS_move_mount, tree.get(), "", place->get(), "", onto) != 0) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <tl/expected.hpp>
 
@@ -10,12 +12,22 @@
 namespace airlock::fusefs {
 
 /// One store path to be made readable at its real name in one sandbox.
-struct GraftRequest {
+struct GraftPlace {
   StorePath path;
   StorePath derivation;  ///< whose sandbox it is
   FileIdentity chroot;   ///< the folder the sandbox is rooted in
-  int first_process;     ///< a pidfd
 };
+struct GraftRequest {
+  GraftPlace place;
+  int first_process;  ///< a pidfd
+};
+
+/// Gives a file or symlink one more name, in the sandbox's store folder. store: that folder of the
+/// host's, on a writable mount. No mount that a sandbox made is on the way, so it does not wait for
+/// one. True also when it is there already; false when it takes a Graft: for a folder, or where no
+/// link can be made. The error is one sentence.
+[[nodiscard]] tl::expected<bool, std::string> link_file(int store, const std::string& store_dir,
+                                                        const GraftPlace& place);
 
 /// Makes grafts. It changes the mount namespace of the calling thread back and forth, and walks
 /// names in folders that a sandbox arranged, which may take forever: only in a process of its own,
@@ -23,6 +35,8 @@ struct GraftRequest {
 class Graft {
  public:
   /// may_link false: copy files, as where hard links cannot be made.
+  /// The writable one, for link_file.
+  [[nodiscard]] int store() const { return mounts_.writable_store.get(); }
   Graft(StoreMounts mounts, std::string store_dir, bool may_link)
       : mounts_(std::move(mounts)), store_dir_(std::move(store_dir)), may_link_(may_link) {}
 
@@ -30,8 +44,7 @@ class Graft {
   [[nodiscard]] tl::expected<void, std::string> make(const GraftRequest& request) const;
 
  private:
-  [[nodiscard]] tl::expected<void, std::string> link(const GraftRequest& request,
-                                                     FileIdentity source) const;
+  [[nodiscard]] tl::expected<void, std::string> copy(const GraftPlace& place, mode_t mode) const;
   [[nodiscard]] tl::expected<void, std::string> mount(const GraftRequest& request) const;
 
   StoreMounts mounts_;

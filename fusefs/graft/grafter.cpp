@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
+#include "fusefs/graft/graft.hpp"
 #include "fusefs/graft/helper.hpp"
 
 namespace airlock::fusefs {
@@ -30,6 +32,12 @@ Grafter::~Grafter() {
 
 void Grafter::graft(const StorePath& path, const StorePath& derivation, FileIdentity chroot,
                     std::shared_ptr<const Fd> first_process, Done done) {
+  // Most grafts are of files, and are not worth another process's time.
+  if (may_link_ && store_) {
+    const auto linked = link_file(store_.get(), store_dir_, {path, derivation, chroot});
+    if (!linked) return done(tl::unexpected(Error{Failure::refused, linked.error()}));
+    if (*linked) return done({});
+  }
   jobs_.push_back({next_request_++,
                    {path.base(), derivation.base(), std::to_string(chroot.device),
                     std::to_string(chroot.inode)},
@@ -91,23 +99,23 @@ void Grafter::stop_helper() {
 }
 
 void Grafter::send_next() {
-  if (jobs_.empty() || working_) return;
-  if (!channel_) {
+  if (!jobs_.empty() && !channel_) {
     finish(tl::unexpected(Error{Failure::refused, "the graft helper could not be started"}));
     return;
   }
-  if (!ready_) return;
-  working_ = true;
-  timer_ = loop_.after(deadline, [this] { on_deadline(); });
-  const Job& job = jobs_.front();
-  if (!channel_->send({MessageType::grant, 0, job.request, job.strings},
-                      job.first_process->get())) {
-    lose_helper(Failure::refused, "the graft helper is gone");
+  while (ready_ && sent_ < jobs_.size() && sent_ < most_sent) {
+    if (!timer_) timer_ = loop_.after(deadline, [this] { on_deadline(); });
+    const Job& job = jobs_[sent_++];
+    if (!channel_->send({MessageType::grant, 0, job.request, job.strings},
+                        job.first_process->get())) {
+      lose_helper(Failure::refused, "the graft helper is gone");
+      return;
+    }
   }
 }
 
 void Grafter::on_readable() {
-  const auto received = channel_->receive();
+  auto received = channel_->receive();
   if (!received) {
     lose_helper(Failure::refused, "the graft helper is gone");
     return;
@@ -117,10 +125,13 @@ void Grafter::on_readable() {
   const Message& message = received->message;
   if (!ready_) {
     ready_ = message.type == MessageType::done;
+    if (received->descriptor) store_ = std::move(received->descriptor);
     send_next();
     return;
   }
-  if (!working_ || message.request != jobs_.front().request) return;
+  if (sent_ == 0 || message.request != jobs_.front().request) return;
+  // The next one's time begins now.
+  if (--sent_ > 0) timer_ = loop_.after(deadline, [this] { on_deadline(); });
   if (message.type == MessageType::succeeded) {
     finish({});
   } else {
@@ -141,15 +152,16 @@ void Grafter::lose_helper(Failure kind, const std::string& sentence) {
   const bool was_ready = ready_;
   stop_helper();
   if (was_ready) start_helper();
+  // What was sent after the first is sent again: a graft that is there is no fault.
+  const bool was_working = std::exchange(sent_, 0) > 0;
   if (!jobs_.empty()) {
-    finish(tl::unexpected(Error{working_ ? kind : Failure::refused, sentence}));
+    finish(tl::unexpected(Error{was_working ? kind : Failure::refused, sentence}));
   }
 }
 
 void Grafter::finish(tl::expected<void, Error> result) {
   const Job job = std::move(jobs_.front());
   jobs_.pop_front();
-  working_ = false;
   job.done(std::move(result));
   send_next();
 }

@@ -17,8 +17,9 @@
 
 namespace airlock::fusefs {
 
-/// Has grafts made by the helper process, one at a time, and replaces it when it takes too long: a
-/// sandbox can put a filesystem in the way that never answers. Lives on the event loop.
+/// Links files into sandboxes itself; has the other grafts made by the helper process, in order,
+/// and replaces it when it takes too long: a sandbox can put a filesystem in the way that never
+/// answers. Lives on the event loop.
 class Grafter {
  public:
   enum class Failure { refused, too_slow };
@@ -34,14 +35,16 @@ class Grafter {
   Grafter(const Grafter&) = delete;
   Grafter& operator=(const Grafter&) = delete;
 
-  /// Calls back later, once. The pidfd is shared: many requests may wait, and none of them is to
-  /// take a descriptor more.
+  /// Calls back once, perhaps before it returns. The pidfd is shared: many requests may wait, and
+  /// none of them is to take a descriptor more.
   void graft(const StorePath& path, const StorePath& derivation, FileIdentity chroot,
              std::shared_ptr<const Fd> first_process, Done done);
   /// How many grafts are not made yet.
   [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
 
-  static constexpr std::chrono::milliseconds deadline{5000};
+  static constexpr std::chrono::milliseconds deadline{5000};  ///< for each
+  /// So many wait in the helper's socket, so that it need not wait for the next.
+  static constexpr std::size_t most_sent = 16;
 
  private:
   struct Job {
@@ -62,10 +65,11 @@ class Grafter {
   EventLoop& loop_;
   std::string store_dir_;
   bool may_link_;
+  Fd store_;  ///< on the helper's writable mount, from when it is ready
   std::optional<boundary::Channel> channel_;
   pid_t helper_ = 0;
   bool ready_ = false;    ///< the helper has said that its mounts are made
-  bool working_ = false;  ///< jobs_.front() is with the helper
+  std::size_t sent_ = 0;  ///< so many from jobs_.front() on are with the helper
   std::optional<EventLoop::Timer> timer_;
   std::deque<Job> jobs_;
   std::uint64_t next_request_ = 1;

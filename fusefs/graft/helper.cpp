@@ -37,7 +37,7 @@ tl::expected<void, std::string> answer(const Graft& graft, const Received& recei
   const auto device = parse_number(strings[2]);
   const auto inode = parse_number(strings[3]);
   if (!path || !derivation || !device || !inode || !received.descriptor) return malformed;
-  return graft.make({*path, *derivation, {*device, *inode}, received.descriptor.get()});
+  return graft.make({{*path, *derivation, {*device, *inode}}, received.descriptor.get()});
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ int run_graft_helper(Fd socket, const std::string& store_dir, bool may_link) {
     Channel channel(std::move(socket));
     const Graft graft(make_store_mounts(store_dir), store_dir, may_link);
     keep_graft_capabilities();
-    if (!channel.send({MessageType::done, 0, 0, {}})) return 0;
+    if (!channel.send({MessageType::done, 0, 0, {}}, graft.store())) return 0;
     for (;;) {
       const auto received = channel.receive();
       if (!received) return 0;  // airlock-fs is gone

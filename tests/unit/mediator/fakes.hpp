@@ -45,8 +45,10 @@ struct FakeBoundary final : Boundary {
   Result reveal(SessionNumber, const std::set<StorePath>&) override {
     return answer("reveal", true);
   }
-  Result grant(SessionNumber, const StorePath& path) override {
-    return answer("grant " + path.base(), grants);
+  Result grant(SessionNumber, const std::set<StorePath>& paths) override {
+    Result result;
+    for (const auto& path : paths) result = answer("grant " + path.base(), grants);
+    return result;
   }
   Result condemn(SessionNumber, const std::string& why) override {
     reason = why;
@@ -103,8 +105,10 @@ class FakeUpstream final : public Upstream {
  public:
   explicit FakeUpstream(UpstreamState& state) : state_(state) {}
   void set_options(const wire::SetOptions&) override {}
-  Result<void> add_temp_root(const StorePath& path) override {
-    state_.trace.add("temp root " + path.base());
+  void ask_temp_root(const StorePath& path) override { asked_.push_back(path); }
+  Result<void> await_temp_roots() override {
+    for (const auto& path : asked_) state_.trace.add("temp root " + path.base());
+    asked_.clear();
     return {};
   }
   Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) override {
@@ -153,6 +157,7 @@ class FakeUpstream final : public Upstream {
 
  private:
   UpstreamState& state_;
+  std::vector<StorePath> asked_;
 };
 
 /// One open session and all it works with; its state folder is temporary.
