@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "daemon/mediator/opening.hpp"
 
@@ -22,6 +23,21 @@ Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect
           builds_, [&config] { return find_build_users(config.layout); },
           [this](const Builds::Ending& ending) { condemn(ending); }) {}
 
+std::unique_ptr<SessionServer> Mediator::serve(SessionNumber number, const StorePath& derivation,
+                                               Fd listening) {
+  return std::make_unique<SessionServer>(
+      std::move(listening),
+      [this, number, derivation]() -> std::shared_ptr<Session> {
+        try {
+          return open(number, derivation);
+        } catch (const std::exception& unexpected) {
+          refuse(number, derivation, unexpected.what());
+          return nullptr;
+        }
+      },
+      services_);
+}
+
 void Mediator::handle(boundary::Received received) {
   const auto& message = received.message;
   const auto number = message.session;
@@ -36,17 +52,12 @@ void Mediator::handle(boundary::Received received) {
       const std::lock_guard lock(mutex_);
       auto [entry, fresh] = sessions_.try_emplace(number, Hosted{*path, 0, false, nullptr});
       if (!fresh) return;
-      entry->second.server = std::make_unique<SessionServer>(
-          std::move(received.descriptor),
-          [this, number, path = *std::move(path)]() -> std::shared_ptr<Session> {
-            try {
-              return open(number, path);
-            } catch (const std::exception& unexpected) {
-              refuse(number, path, unexpected.what());
-              return nullptr;
-            }
-          },
-          services_);
+      try {
+        entry->second.server = serve(number, *path, std::move(received.descriptor));
+      } catch (const std::system_error& error) {
+        sessions_.erase(entry);
+        refuse(number, *path, fmt::format("airlockd cannot start a thread: {}", error.what()));
+      }
       return;
     }
     case MessageType::session_ended:

@@ -35,6 +35,9 @@ class Mediator {
     std::unique_ptr<SessionServer> server;
   };
 
+  /// Throws std::system_error when no thread can be started.
+  [[nodiscard]] std::unique_ptr<SessionServer> serve(SessionNumber number,
+                                                     const StorePath& derivation, Fd listening);
   [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation);
   void refuse(SessionNumber number, const StorePath& derivation, const std::string& reason);
   void end(SessionNumber number);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 
 #include "daemon/mediator/connection.hpp"
 
@@ -14,6 +15,7 @@ namespace airlock {
 namespace {
 
 constexpr std::chrono::milliseconds retry_delay{5};
+constexpr std::chrono::milliseconds start_retry{20};
 /// How long a connection may take for its last words once its session is over.
 constexpr std::chrono::seconds farewell{1};
 
@@ -83,7 +85,7 @@ void SessionServer::accept_connections(Session& session) {
     if (socket) {
       ++index;
       while (!start_peer(socket, index, session)) {
-        std::this_thread::sleep_for(retry_delay);
+        std::this_thread::sleep_for(start_retry);
         join_finished_peers();
       }
     } else if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
@@ -102,12 +104,19 @@ bool SessionServer::start_peer(Fd& socket, std::uint64_t index, Session& session
   if (peers_.size() >= services_.config.limits.connections) return false;
   auto& peer = peers_.emplace_back();
   peer.socket = std::move(socket);
-  peer.thread = std::thread([this, &peer, &session, index] {
-    serve_connection(peer.socket.get(), index, session, services_);
-    // The client sees the end now; the descriptor is closed once the thread was joined.
-    ::shutdown(peer.socket.get(), SHUT_RDWR);
-    peer.done = true;
-  });
+  try {
+    peer.thread = std::thread([this, &peer, &session, index] {
+      serve_connection(peer.socket.get(), index, session, services_);
+      // The client sees the end now; the descriptor is closed once the thread was joined.
+      ::shutdown(peer.socket.get(), SHUT_RDWR);
+      peer.done = true;
+    });
+  } catch (const std::system_error& error) {
+    spdlog::error("{}: cannot serve a connection yet: {}", session.path().base(), error.what());
+    socket = std::move(peer.socket);
+    peers_.pop_back();
+    return false;
+  }
   return true;
 }
 
