@@ -200,7 +200,6 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
   passed.info.ultimate = false;
   passed.info.registration_time = 0;
 
-  call.session.hold_ahead(request.path);
   Upstream::Result<void> added;
   std::optional<Derivation> derivation;
   if (request.path.is_derivation() || address->method != IngestionMethod::recursive) {
@@ -221,6 +220,8 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
       if (!decided) return tl::unexpected(decided.error());
       derivation = *std::move(decided);
     }
+    // Not before it is certain that it will be added: what is asked for stays until the end.
+    call.session.hold_ahead(request.path);
     added = call.upstream.get().add_to_store_nar(passed,
                                                  [&](Sink& sink) { sink.write(content.text()); });
   } else {

@@ -60,21 +60,25 @@ echo learnt of it >$out
 SCRIPT
 ended deep depth 1
 
+# What a builder does that is to be ended. It is not silent: nix-daemon can miss that its client is gone, until there is
+# something to read, and would keep the build user from the steps below.
+forever='for i in $(seq 300); do echo $i; sleep 1; done; echo >$out'
+
 step "one request to build for longer than allowed"
 limit build-time 3
-outer slow <<'SCRIPT'
-inner sleeper 'echo sleeping; sleep 300; echo >$out' || true
-echo learnt of it >$out
+outer slow <<SCRIPT
+inner sleeper '$forever' || true
+echo learnt of it >\$out
 SCRIPT
 ended slow build-time 3
 
 step "requests of all sessions at once"
 limit machine-builds 1
-outer crowd <<'SCRIPT'
-inner crowd-1 'sleep 300; echo 1 >$out' &
-inner crowd-2 'sleep 300; echo 2 >$out' &
+outer crowd <<SCRIPT
+inner crowd-1 '$forever' &
+inner crowd-2 '$forever' &
 wait
-echo learnt of it >$out
+echo learnt of it >\$out
 SCRIPT
 ended crowd machine-builds 1
 
