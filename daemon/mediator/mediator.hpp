@@ -7,6 +7,7 @@
 #include <string>
 
 #include "daemon/mediator/build_watch.hpp"
+#include "daemon/mediator/opening.hpp"
 #include "daemon/mediator/session_server.hpp"
 
 namespace airlock {
@@ -35,8 +36,9 @@ class Mediator {
     std::unique_ptr<SessionServer> server;
   };
 
-  [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation);
-  void refuse(SessionNumber number, const StorePath& derivation, const std::string& reason);
+  [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation,
+                                              bool announced);
+  void refuse(SessionNumber number, const StorePath& derivation, const Refusal& refusal);
   void end(SessionNumber number);
   void settled(SessionNumber number);
   void close(SessionNumber number);
