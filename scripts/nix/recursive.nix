@@ -56,7 +56,7 @@ let
     let
       value = args.${name} or default;
     in
-    if test value then value else fail "'${name}' is a ${typeOf value}, and has to be ${kind}";
+    if test value then value else fail "'${name}' is of type ${typeOf value}, and has to be ${kind}";
 
   name = typed "name" null isString "a string";
   script = typed "script" null isString "a string: what the shell runs inside";
@@ -92,7 +92,7 @@ let
     else if isString value then
       fail "${what} is the string '${value}', which is no store path: give a path (./file) or a package"
     else
-      fail "${what} is a ${typeOf value}, and has to be a path or a package";
+      fail "${what} is of type ${typeOf value}, and has to be a path or a package";
   inputs =
     what: values: genList (i: input "${what}[${toString i}]" (builtins.elemAt values i)) (length values);
 
@@ -145,7 +145,7 @@ let
     else if value == false then
       "false"
     else
-      fail "settings.${settingName} is a ${typeOf value}, and has to be a string, a number, a boolean or a list of strings";
+      fail "settings.${settingName} is of type ${typeOf value}, and has to be a string, a number, a boolean or a list of strings";
   settingLines = concatStringsSep "" (map (each: "${each} = ${settingText each}\n") (attrNames settings));
 
   nixPath =

@@ -131,6 +131,12 @@ equal "its references" "$(cat "$above")" "$(references "$above")"
 equal "condemned sessions" 0 "$(query "select count(*) from sessions where note like 'condemned: %'")"
 
 step "lib.nix's recursive says all of it"
+cat >set.nix <<'NIX'
+with import <nixpkgs> { };
+runCommand "inner" { inherit (config) allowUnfree text; inherit greeting; } ''
+  echo "$greeting $allowUnfree $text" >$out
+''
+NIX
 cat >use.nix <<NIX
 { arguments ? { } }:
 (import $lib/lib.nix).recursive ({
@@ -138,22 +144,15 @@ cat >use.nix <<NIX
   nix = builtins.storePath "$AIRLOCK_NIX";
   shell = builtins.storePath "$AIRLOCK_SHELL";
   nixpkgs = builtins.storePath "$nixpkgs";
-  overlays = [ ./overlays/b.nix ./overlays/a.nix ];
-  config = { allowUnfree = true; text = "a\${"$"}{b}\"c"; };
+  overlays = [ ./overlays/a.nix ./overlays/b.nix ];
+  config = { allowUnfree = true; text = "a\\\${b}\\"c"; };
   settings = { http-connections = 20; experimental-features = [ "nix-command" ]; };
   script = ''
-    cat >inner.nix <<'INNER'
-    with import <nixpkgs> { };
-    runCommand "inner" { inherit (config) allowUnfree text; } ''\''
-      echo "\${greeting or "none"} \$allowUnfree \$text" >\$out
-    ''\''
-    INNER
-    ln -s \$(nix-build --no-out-link inner.nix) \$out
+    ln -s \$(nix-build --no-out-link \${./set.nix}) \$out
     grep '^http-connections' /nix/var/airlock/nix.conf >&2
   '';
 } // arguments)
 NIX
-sed -i 's/overlays\/b.nix .\/overlays\/a.nix/overlays\/a.nix .\/overlays\/b.nix/' use.nix
 recursed=$(nix-build --no-out-link use.nix 2>use.log) || fail "$(cat use.log)"
 equal "built inside" 'first overlay, then the second, as said 1 a${b}"c' "$(cat "$recursed")"
 contains "its log" "http-connections = 20" "$(cat use.log)"
@@ -172,9 +171,9 @@ wrong() {
 wrong '{ overlays = [ (self: super: { }) ]; }' "overlays[0] is a function, which cannot be handed"
 wrong '{ config = { allow = x: true; }; }' "'config' holds a function"
 wrong '{ nixpkgs = "/somewhere"; }' "nixpkgs is the string '/somewhere'"
-wrong '{ script = 3; }' "'script' is a int, and has to be a string"
+wrong '{ script = 3; }' "'script' is of type int, and has to be a string"
 wrong '{ surprise = 1; }' "there is no argument 'surprise'"
-wrong '{ settings = { a = { }; }; }' "settings.a is a set"
+wrong '{ settings = { a = { }; }; }' "settings.a is of type set"
 refuses "a missing argument" nix-instantiate --eval -E "((import $lib/lib.nix).recursive { name = \"x\"; script = \"\"; }).drvPath"
 contains "a missing argument" "'nix' is missing" "$output"
 
@@ -183,6 +182,11 @@ sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
 echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
 airlock-env stop-nix-daemon
 airlock-env start-nix-daemon
-bad "/etc/nix in static mode" 'airlockEtcNix = true; args = [ "-euc" ". /nix/var/airlock/env; ${shell}/bin/sleep 20; echo never >$out" ];' "airlockEtcNix needs the pre-build hook"
+outer static "airlockEtcNix = true;" <<'SCRIPT'
+sleep 20
+echo never >$out
+SCRIPT
+refuses "/etc/nix in static mode" build static
+contains "/etc/nix in static mode" "airlockEtcNix needs the pre-build hook" "$output"
 settled
 store_is_clean
