@@ -2,6 +2,7 @@
 # What an evaluation takes from the user's machine (search path, overlays, configuration, settings) is lost in a raw
 # hole; a derivation that goes through airlock states it, and the evaluation inside sees it.
 . "$(dirname "$0")/lib.sh"
+. "$tests/hole.sh"
 nixpkgs=$(airlock-env add-nixpkgs)
 lib=$(cd -- "$tests/../../scripts/nix" && pwd -P)
 
@@ -12,24 +13,16 @@ echo '{ allowUnfree = true; from = "a file"; }' >config.nix
 ask='nix-instantiate --eval --strict -E "(import <nixpkgs> { }).greeting or \"no overlay\""'
 
 step "a raw hole: the user has overlays, the build has none"
-socket=/nix/var/raw-relay
-mkdir -m 755 "$socket"
-setpriv --reuid nobody --regid nogroup --clear-groups true || fail "there is no user nobody"
-chown nobody "$socket"
-setpriv --reuid nobody --regid nogroup --clear-groups "$AIRLOCK_RAW_RELAY" "$socket/socket" "$state/daemon-socket/socket" &
-relay=$!
-trap 'kill "$relay"' EXIT
-until [ -S "$socket/socket" ]; do sleep 0.05; done
-in_raw_hole() { nix-build --no-out-link --option extra-sandbox-paths /nix/var "$1.nix" 2>"$1.log"; }
+open_hole nobody nobody
 outer raw "requiredSystemFeatures = [ ]; pkgs = builtins.storePath $nixpkgs;" <<SCRIPT
 $ask >\$out
 SCRIPT
 # The prelude is airlock's; the hole has what the seed has.
-{ printf 'export NIX_REMOTE=unix://%s/socket HOME=$TMPDIR NIX_PATH=nixpkgs=$pkgs\n' "$socket"; tail -n 1 raw.sh; } >raw.new
+{ echo 'export NIX_REMOTE=unix:///nix/var/hole/nobody/socket HOME=$TMPDIR NIX_PATH=nixpkgs=$pkgs'; tail -n 1 raw.sh; } >raw.new
 mv raw.new raw.sh
 export NIX_PATH=nixpkgs=$nixpkgs:nixpkgs-overlays=$PWD/overlays
 equal "the user's own evaluation" '"first overlay, then the second, as said"' "$(eval "$ask")"
-raw=$(in_raw_hole raw) || fail "$(cat raw.log)"
+raw=$(hole_build raw)
 equal "the evaluation in the raw hole" '"no overlay"' "$(cat "$raw")"
 unset NIX_PATH
 
