@@ -122,15 +122,23 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
       });
   account_for(closure);
   for (const auto& [path, size] : closure) {
-    if (auto held = roots_connection().add_temp_root(path); !held)
-      throw Condemned(held.error().message);
-    if (services_.keeps_debts)
-      if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
-    if (auto done = services_.boundary.grant(number_, path); !done) throw Condemned(done.error());
+    // Until the root is there, the connection that added or built the path holds it; so the two
+    // processes may work at the same time.
+    auto& roots = roots_connection();
+    roots.ask_temp_root(path);
+    const auto shown = hold_and_show(path);
+    if (auto held = roots.temp_root_answer(); !held) throw Condemned(held.error().message);
+    if (!shown) throw Condemned(shown.error());
     services_.ledger.record_grant(ledger_id_, path, how);
   }
   const std::unique_lock visible_lock(visible_mutex_);
   for (const auto& [path, size] : closure) visible_.insert(path);
+}
+
+Boundary::Result Session::hold_and_show(const StorePath& path) {
+  if (services_.keeps_debts)
+    if (auto held = debts_.hold(path); !held) return held;
+  return services_.boundary.grant(number_, path);
 }
 
 void Session::account_for(const PathInfos::Sizes& closure) {

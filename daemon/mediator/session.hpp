@@ -104,6 +104,8 @@ class Session final : public policy::Scene {
 
  private:
   [[nodiscard]] Upstream& roots_connection();
+  /// Makes the root on disk, then lists and grafts the path.
+  [[nodiscard]] Boundary::Result hold_and_show(const StorePath& path);
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
 

@@ -99,9 +99,13 @@ class DaemonConnection final : public Upstream {
     if (auto done = finish({}); !done) throw UpstreamLost(done.error().message);
   }
 
-  Result<void> add_temp_root(const StorePath& path) override {
+  void ask_temp_root(const StorePath& path) override {
     start(Op::add_temp_root);
     writer_.path(path);
+    writer_.flush();
+  }
+
+  Result<void> temp_root_answer() override {
     if (auto done = finish({}); !done) return done;
     guard([&] { return reader_.u64(); });
     return {};

@@ -41,7 +41,10 @@ class Upstream {
   using Result = tl::expected<T, wire::Error>;
 
   virtual void set_options(const wire::SetOptions& options) = 0;
-  virtual Result<void> add_temp_root(const StorePath& path) = 0;
+  /// A temporary root in two halves: between the question and the answer there is time for
+  /// something else, but not for another request on this connection.
+  virtual void ask_temp_root(const StorePath& path) = 0;
+  virtual Result<void> temp_root_answer() = 0;
   virtual Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) = 0;
   virtual Result<std::pair<StorePath, wire::PathInfo>> add_to_store(const wire::AddToStore& request,
                                                                     const UploadBody& body) = 0;

@@ -41,9 +41,13 @@ def run(*command):
 
 
 def timed(*command):
+    """Milliseconds, and all that it said."""
     started = time.perf_counter()
-    said = run(*command)
-    return (time.perf_counter() - started) * 1000, said
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    took = (time.perf_counter() - started) * 1000
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stdout}")
+    return took, done.stdout
 
 
 def outer(name, script, attributes=""):
@@ -96,7 +100,7 @@ GENERATOR = """derivation {
   name = "generated-%(tag)s"; system = builtins.currentSystem; builder = "%(shell)s/bin/sh"; PATH = "%(shell)s/bin";
   shell = builtins.storePath "%(shell)s";
   args = [ "-euc" ''
-    { echo "["
+    { echo "builtins.trace \\"evaluated\\" ["
       n=0
       while [ $n -lt %(packages)d ]; do
         n=$((n + 1))
@@ -130,12 +134,11 @@ def by_recursion(side):
     return expression
 
 
-# A way is the expression for a tag, the options to build it with, and how often the set is evaluated: the first time,
-# and when all is built. What memoises evaluations goes here.
+# A way is the expression for a tag, and the options to build it with. What memoises evaluations goes here.
 WAYS = {
-    "import-from-derivation": (by_ifd, [], (1, 1)),
-    "raw relay": (by_recursion("relay"), SIDES["relay"][1], (1, 0)),
-    "airlock": (by_recursion("airlock"), [], (1, 0)),
+    "import-from-derivation": (by_ifd, []),
+    "raw relay": (by_recursion("relay"), SIDES["relay"][1]),
+    "airlock": (by_recursion("airlock"), []),
 }
 
 
@@ -143,24 +146,26 @@ def is_valid(path):
     return subprocess.run(["nix-store", "--check-validity", path], capture_output=True).returncode == 0
 
 
+def evaluate_and_build(options):
+    """Milliseconds of the evaluation outside and of everything, and how often the set was evaluated anywhere."""
+    evaluation, said = timed("nix-instantiate", "all.nix")
+    drv = said.strip().splitlines()[-1]
+    blocked = is_valid(run("nix-store", "--query", "--outputs", run("nix-instantiate", "generator.nix")))
+    build, log = timed("nix-store", "--realise", drv, *options)
+    return evaluation, evaluation + build, (said + log).count("trace: evaluated"), blocked
+
+
 def package_set(way, turn):
-    """Milliseconds of the evaluation outside, of everything, and of everything once more; whether the evaluation had
-    to build. None where the way does not work."""
-    expression, options, _ = WAYS[way]
+    """Both rounds of one way, the second with everything built; or what failed."""
+    expression, options = WAYS[way]
     tag = f"{way}-{turn}".replace(" ", "-")
-    with open("generator.nix", "w") as file:
-        file.write(generator(tag))
-    generated = run("nix-store", "--query", "--outputs", run("nix-instantiate", "generator.nix"))
-    with open("all.nix", "w") as file:
-        file.write(expression(tag))
-    evaluation, _ = timed("nix-instantiate", "all.nix")
-    blocks = is_valid(generated)
+    for name, text in (("generator.nix", generator(tag)), ("all.nix", expression(tag))):
+        with open(name, "w") as file:
+            file.write(text)
     try:
-        build, _ = timed("nix-build", "--no-out-link", "all.nix", *options)
+        return evaluate_and_build(options), evaluate_and_build(options)
     except RuntimeError as error:
-        return str(error).strip().splitlines()[-1]
-    again, _ = timed("nix-build", "--no-out-link", "all.nix", *options)
-    return evaluation, evaluation + build, again, blocks
+        return next((line for line in str(error).splitlines() if "error:" in line), str(error))
 
 
 def package_sets():
@@ -169,16 +174,17 @@ def package_sets():
         for way in WAYS:
             found[way].append(package_set(way, turn))
     print(f"\na generated set of {PACKAGES} packages, ms (medians)")
-    print(f"{'':>23} {'evaluation':>11} {'in all':>8} {'once more':>10} {'evaluations':>12}  evaluation builds")
+    print(f"{'':>23} {'evaluation':>11} {'in all':>8} {'once more':>10} {'evaluations of it':>18}  evaluation outside builds")
     for way, rows in found.items():
         broken = [row for row in rows if isinstance(row, str)]
         if broken:
-            print(f"{way:>23} does not work with this Nix: {broken[0].strip()}")
+            print(f"{way:>23} does not work with this Nix: {broken[0].strip()}", flush=True)
             continue
-        evaluation, whole, again = (statistics.median(row[i] for row in rows) for i in range(3))
-        first, second = WAYS[way][2]
-        print(f"{way:>23} {evaluation:>11.0f} {whole:>8.0f} {again:>10.0f} {f'{first}, then {second}':>12}  "
-              f"{'yes: it blocks' if rows[0][3] else 'no'}", flush=True)
+        evaluation, whole = (statistics.median(first[i] for first, _ in rows) for i in range(2))
+        again = statistics.median(second[1] for _, second in rows)
+        counts = f"{rows[0][0][2]}, then {rows[0][1][2]}"
+        print(f"{way:>23} {evaluation:>11.0f} {whole:>8.0f} {again:>10.0f} {counts:>18}  "
+              f"{'yes: it blocks' if rows[0][0][3] else 'no'}", flush=True)
 
 
 def main():

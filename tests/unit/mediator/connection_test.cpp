@@ -153,6 +153,7 @@ TEST_CASE("what is added is held and grafted before the reply names it, and its 
   const auto granted = world.trace.index("grant " + path.base());
   CHECK(added < rooted);
   CHECK(rooted < granted);
+  CHECK(world.trace.count("rooted " + path.base()) == 1);
   CHECK(world.is_owed(path));
   REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{path}));
   CHECK(client.from().boolean());

@@ -104,8 +104,13 @@ class FakeUpstream final : public Upstream {
  public:
   explicit FakeUpstream(UpstreamState& state) : state_(state) {}
   void set_options(const wire::SetOptions&) override {}
-  Result<void> add_temp_root(const StorePath& path) override {
+  void ask_temp_root(const StorePath& path) override {
     state_.trace.add("temp root " + path.base());
+    asked_ = path;
+  }
+  Result<void> temp_root_answer() override {
+    state_.trace.add("rooted " + asked_.value().base());
+    asked_.reset();
     return {};
   }
   Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) override {
@@ -157,6 +162,7 @@ class FakeUpstream final : public Upstream {
 
  private:
   UpstreamState& state_;
+  std::optional<StorePath> asked_;
 };
 
 /// One open session and all it works with; its state folder is temporary.
