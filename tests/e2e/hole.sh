@@ -2,7 +2,7 @@
 # The raw hole, for comparison: . "$(dirname "$0")/hole.sh" after lib.sh. It is what one has after the steps V1 to V3 of the
 # experiment that airlock comes from: /nix/var in every sandbox, NIX_PATH passed by hand, a daemon that takes builders.
 # In place of the patched daemon a process outside connects to the real one for them (tests/support/raw_relay.cpp).
-: "${AIRLOCK_RAW_RELAY:?names the program raw-relay}"
+: "${AIRLOCK_RAW_RELAY:?names the program raw-relay}" "${state:?is set by lib.sh}"
 relays=()
 close_holes() { [ ${#relays[@]} = 0 ] || kill "${relays[@]}"; }
 trap close_holes EXIT
