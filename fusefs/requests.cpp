@@ -5,6 +5,9 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <span>
+
+#include "fusefs/boundary/view_words.hpp"
 #include "fusefs/condemn.hpp"
 #include "fusefs/sessions.hpp"
 
@@ -14,7 +17,6 @@ namespace {
 using boundary::Message;
 using boundary::MessageType;
 
-constexpr std::size_t max_channels = 256;
 constexpr std::size_t max_waiting_grafts = 16384;
 
 /// Every string as a store path; the error is one sentence.
@@ -30,15 +32,16 @@ tl::expected<std::vector<StorePath>, std::string> parse_paths(
   return paths;
 }
 
+using Strings = std::span<const std::string>;
+
 /// name, base, name, base, …
-tl::expected<std::vector<Channel>, std::string> parse_channels(
-    const std::vector<std::string>& strings) {
-  if (strings.size() % 2 != 0 || strings.size() / 2 > max_channels) {
+tl::expected<std::vector<Channel>, std::string> parse_channels(Strings strings) {
+  if (strings.size() % 2 != 0 || strings.size() / 2 > boundary::max_channels) {
     return tl::unexpected<std::string>("the search path is malformed or too long");
   }
   std::vector<Channel> channels;
   for (std::size_t i = 0; i < strings.size(); i += 2) {
-    if (!is_channel_name(strings[i])) {
+    if (!boundary::is_channel_name(strings[i])) {
       return tl::unexpected<std::string>(
           "an entry of the search path has a name that is not allowed");
     }
@@ -47,6 +50,41 @@ tl::expected<std::vector<Channel>, std::string> parse_channels(
     channels.push_back({strings[i], std::move(*target)});
   }
   return channels;
+}
+
+/// name, value, name, value, …
+tl::expected<std::vector<NixSetting>, std::string> parse_settings(Strings strings) {
+  std::vector<NixSetting> settings;
+  std::size_t bytes = 0;
+  for (const auto& each : strings) bytes += each.size();
+  if (strings.size() % 2 != 0 || strings.size() / 2 > boundary::max_settings ||
+      bytes > boundary::max_settings_bytes) {
+    return tl::unexpected<std::string>("the settings are malformed or too long");
+  }
+  for (std::size_t i = 0; i < strings.size(); i += 2) {
+    if (!boundary::is_setting_name(strings[i]) || !boundary::is_setting_value(strings[i + 1])) {
+      return tl::unexpected<std::string>("a setting has a name or a value that is not allowed");
+    }
+    settings.push_back({strings[i], strings[i + 1]});
+  }
+  return settings;
+}
+
+/// The search path, and behind an empty string, which is no entry's name, the settings.
+tl::expected<ViewContent, std::string> parse_content(const std::vector<std::string>& strings) {
+  Strings settings;
+  Strings channels(strings);
+  for (std::size_t i = 0; i < strings.size(); i += 2) {
+    if (!strings[i].empty()) continue;
+    settings = channels.subspan(i + 1);
+    channels = channels.first(i);
+    break;
+  }
+  auto parsed = parse_channels(channels);
+  if (!parsed) return tl::unexpected(parsed.error());
+  auto lines = parse_settings(settings);
+  if (!lines) return tl::unexpected(lines.error());
+  return ViewContent{*std::move(parsed), *std::move(lines)};
 }
 
 std::string first_sentence(const Message& message) {
@@ -87,9 +125,9 @@ void Sessions::on_mediator_message(boundary::Received received) {
 
 void Sessions::ready(Session& session, const Message& message) {
   if (session.state != Session::State::opening) return;
-  const auto channels = parse_channels(message.strings);
-  if (!channels) return refuse(session, channels.error());
-  parts_.tree.publish(session.derivation, *channels);
+  const auto content = parse_content(message.strings);
+  if (!content) return refuse(session, content.error());
+  parts_.tree.publish(session.derivation, *content);
   session.state = Session::State::open;
   if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
   session.answer_deadline.reset();

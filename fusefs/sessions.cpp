@@ -87,9 +87,10 @@ void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
   if (auto bound = bind_socket(session); !bound) return refuse(session, bound.error());
   Fd listening(::fcntl(session.listening.get(), F_DUPFD_CLOEXEC, 0));
   session.told_mediator = true;
-  parts_.mediator.send(
-      {MessageType::session_opened, session.number, 0, {session.derivation.base()}},
-      std::move(listening));
+  std::vector<std::string> opened{session.derivation.base()};
+  if (session.first) opened.emplace_back("static");
+  parts_.mediator.send({MessageType::session_opened, session.number, 0, std::move(opened)},
+                       std::move(listening));
   session.answer_deadline = parts_.loop.after(ready_deadline, [this, number = session.number] {
     Session* waiting = find(number);
     if (waiting == nullptr) return;

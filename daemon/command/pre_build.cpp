@@ -23,6 +23,9 @@ using boundary::MessageType;
 // A hook holds a build user while it waits.
 constexpr std::chrono::seconds patience{15};
 
+/// Where a client inside looks for nix.conf when nothing tells it otherwise.
+constexpr const char* nix_conf_target = "/etc/nix";
+
 /// The folder that holds the state folder: /nix/var. A client inside looks for nix/… below it.
 std::string view_target(const StoreLayout& layout) {
   const auto slash = layout.state_dir.rfind('/');
@@ -83,7 +86,8 @@ int pre_build(const Config& config, const Account& account, const PreBuild& buil
 
   Chained chained{config.pre_build_hook, {build.derivation}};
   if (!build.chroot.empty()) chained.arguments.push_back(build.chroot);
-  if (!*asking) return chained.program.empty() ? success : refuse_build(exec(chained));
+  if (*asking == Demand::nothing)
+    return chained.program.empty() ? success : refuse_build(exec(chained));
   if (build.chroot.empty())
     return refuse_build(
         "this derivation requires airlock, which needs Nix's sandbox: set 'sandbox = true' "
@@ -101,7 +105,10 @@ int pre_build(const Config& config, const Account& account, const PreBuild& buil
   }
   const auto folder = announce(config, *derivation, build.chroot);
   if (!folder) return refuse_build(folder.error());
-  put(STDOUT_FILENO, with_sandbox_path(printed, view_target(config.layout), *folder));
+  printed = with_sandbox_path(printed, view_target(config.layout), *folder);
+  if (*asking == Demand::view_and_etc)
+    printed = with_sandbox_path(printed, nix_conf_target, *folder + "/airlock/etc");
+  put(STDOUT_FILENO, printed);
   return success;
 }
 

@@ -77,6 +77,14 @@ struct Derivation {
   [[nodiscard]] std::optional<std::string> text(const std::string& name) const;
   /// A list attribute: split at white space in the environment, or a list in structured attributes.
   [[nodiscard]] std::optional<std::vector<std::string>> list(const std::string& name) const;
+  /// A list of strings in structured attributes; absent where there are none.
+  [[nodiscard]] std::optional<std::vector<std::string>> structured_list(
+      const std::string& name) const;
+  /// A set in structured attributes, each value as nix.conf would have it: strings, numbers,
+  /// "true" and "false", and lists of strings joined by blanks. Absent where there are none, or a
+  /// value is of another kind.
+  [[nodiscard]] std::optional<std::vector<std::pair<std::string, std::string>>> settings(
+      const std::string& name) const;
   /// requiredSystemFeatures names it.
   [[nodiscard]] bool requires_feature(std::string_view feature) const;
   /// For checks of one output ("allowedReferences", …): `outputChecks.<output>.<name>` where there

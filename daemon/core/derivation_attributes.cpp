@@ -43,6 +43,17 @@ std::optional<List> strings(const Json& value) {
   return result;
 }
 
+/// As nix.conf would have it.
+std::optional<std::string> as_setting(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean() || value.is_number_integer()) return value.dump();
+  const auto words = strings(value);
+  if (!words) return std::nullopt;
+  std::string text;
+  for (const auto& word : *words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
 List split(std::string_view text) {
   constexpr std::string_view blanks = " \t\n\r";
   List words;
@@ -90,6 +101,24 @@ std::optional<List> Derivation::list(const std::string& name) const {
   const auto* value = variable(*this, name);
   if (value == nullptr) return std::nullopt;
   return split(*value);
+}
+
+std::optional<List> Derivation::structured_list(const std::string& name) const {
+  const auto attributes = structured(*this);
+  return attributes ? strings(member(*attributes, name)) : std::nullopt;
+}
+
+std::optional<std::vector<std::pair<std::string, std::string>>> Derivation::settings(
+    const std::string& name) const {
+  const auto attributes = structured(*this);
+  if (!attributes || !member(*attributes, name).is_object()) return std::nullopt;
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& [key, value] : member(*attributes, name).items()) {
+    auto text = as_setting(value);
+    if (!text) return std::nullopt;
+    result.emplace_back(key, *std::move(text));
+  }
+  return result;
 }
 
 bool Derivation::requires_feature(std::string_view feature) const {

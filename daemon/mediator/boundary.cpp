@@ -106,11 +106,16 @@ Boundary::Result ControlChannel::condemn(SessionNumber session, const std::strin
   return ask({MessageType::condemn, session, 0, {reason.substr(0, 2048)}});
 }
 
-void ControlChannel::ready(SessionNumber session, const SearchPath& search_path) {
+void ControlChannel::ready(SessionNumber session, const View& view) {
   Message message{MessageType::session_ready, session, 0, {}};
-  for (const auto& [name, path] : search_path) {
+  for (const auto& [name, path] : view.search_path) {
     message.strings.push_back(name);
     message.strings.push_back(path.base());
+  }
+  if (!view.settings.empty()) message.strings.emplace_back();
+  for (const auto& [name, value] : view.settings) {
+    message.strings.push_back(name);
+    message.strings.push_back(value);
   }
   (void)channel_.send(message);
 }

@@ -23,7 +23,11 @@ using SessionNumber = std::uint64_t;
 class Boundary {
  public:
   using Result = tl::expected<void, std::string>;
-  using SearchPath = std::vector<std::pair<std::string, StorePath>>;
+  /// What the view has besides what every view has.
+  struct View {
+    std::vector<std::pair<std::string, StorePath>> search_path;
+    std::vector<std::pair<std::string, std::string>> settings;  ///< of its nix.conf
+  };
 
   Boundary() = default;
   Boundary(const Boundary&) = delete;
@@ -58,7 +62,7 @@ class ControlChannel final : public Boundary {
   Result condemn(SessionNumber session, const std::string& reason) override;
 
   /// Ends the wait of the pre-build hook that announced the session.
-  void ready(SessionNumber session, const SearchPath& search_path);
+  void ready(SessionNumber session, const View& view);
   void refuse(SessionNumber session, const std::string& reason);
   /// Its derivation does not ask for a session: in static mode it goes on without.
   void decline(SessionNumber session);

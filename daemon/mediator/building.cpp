@@ -136,11 +136,62 @@ void keep_wanted_outputs(wire::BuildResult& result, const wire::Target& target) 
   });
 }
 
+/// What upstream made of a request, and which derivations were refused a session of their own for
+/// what they say themselves.
+struct Outcome {
+  std::vector<KeyedBuildResult> results;
+  std::map<StorePath, std::string> refused;
+};
+
+/// Takes what was refused out of the targets, and what needs it; their results.
+std::vector<KeyedBuildResult> take_refused(wire::Targets& targets,
+                                           const std::map<StorePath, std::string>& refused,
+                                           const Session& session) {
+  std::vector<KeyedBuildResult> results;
+  std::erase_if(targets, [&](const wire::Target& target) {
+    const bool itself = refused.contains(target.path);
+    const auto needed = policy::plan_build({target}, session).derivations;
+    const bool fails = itself || std::any_of(refused.begin(), refused.end(), [&](const auto& each) {
+                         return needed.contains(each.first);
+                       });
+    if (fails)
+      results.push_back(
+          {target, {itself ? BuildStatus::permanent_failure : BuildStatus::dependency_failed, {}}});
+    return fails;
+  });
+  return results;
+}
+
+/// Builds the targets upstream. When a pre-build hook refuses one derivation, Nix gives up all that
+/// was asked for with it, and what had been built by then would depend on the host: so all but that
+/// one is asked for again.
+Outcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, BuildLog& log,
+                              Call& call) {
+  Outcome outcome;
+  while (!targets.empty()) {
+    auto results = build_upstream(targets, ticket, log, call);
+    if (const auto reason = ticket.condemned(); reason && !all_succeeded(results))
+      throw Condemned(ended_inside(*reason));
+    outcome.refused = ticket.refused();
+    const bool answered = results.has_value();
+    auto known =
+        answered ? *std::move(results) : take_refused(targets, outcome.refused, call.session);
+    if (known.empty())
+      throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));
+    std::move(known.begin(), known.end(), std::back_inserter(outcome.results));
+    if (answered) break;
+  }
+  // Without a hook its sandbox was killed, which is not how it is to look.
+  for (auto& result : outcome.results)
+    if (!result.succeeded() && outcome.refused.contains(result.target.path))
+      result.result.status = BuildStatus::permanent_failure;
+  return outcome;
+}
+
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
-std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
-                                           const policy::BuildPlan& plan, Call& call) {
+Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan, Call& call) {
   const auto ticket = admit(plan, call);
   const auto will_build = call.upstream.get().query_will_build(targets);
   if (!will_build)
@@ -154,12 +205,13 @@ std::vector<KeyedBuildResult> ask_upstream(const wire::Targets& targets,
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,
                call.version);
-  auto results = build_upstream(asked, *ticket, log, call);
-  if (const auto reason = ticket->condemned(); reason && !all_succeeded(results))
-    throw Condemned(ended_inside(*reason));
-  if (!results)
-    throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));
-  return *std::move(results);
+  return build_all_but_refused(std::move(asked), *ticket, log, call);
+}
+
+std::string refusal_text(const KeyedBuildResult& refused, const Outcome& outcome,
+                         const StoreLayout& layout) {
+  return fmt::format("airlock refuses to build '{}': {}", layout.print(refused.target.path),
+                     outcome.refused.at(refused.target.path));
 }
 
 /// What a client is told of a target that failed only because others did: of those that it needs,
@@ -188,13 +240,16 @@ std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
   wire::Targets derivations;
   std::copy_if(targets.begin(), targets.end(), std::back_inserter(derivations),
                [](const auto& target) { return target.build; });
-  std::vector<KeyedBuildResult> built;
-  if (!derivations.empty()) built = ask_upstream(derivations, plan, call);
+  Outcome outcome;
+  if (!derivations.empty()) outcome = ask_upstream(derivations, plan, call);
+  auto& built = outcome.results;
   condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
   condemn_for_the_host(built, plan, call.session);
   for (auto& result : built)
     if (!result.succeeded() && !abandoned(result))
-      result.result.error = failure_text(result, call.session.layout());
+      result.result.error = outcome.refused.contains(result.target.path)
+                                ? refusal_text(result, outcome, call.session.layout())
+                                : failure_text(result, call.session.layout());
 
   std::vector<KeyedBuildResult> results;
   for (const auto& target : targets) {

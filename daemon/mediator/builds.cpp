@@ -42,6 +42,11 @@ std::optional<std::string> Builds::Ticket::condemned() const {
   return request_->condemned;
 }
 
+std::map<StorePath, std::string> Builds::Ticket::refused() const {
+  const std::lock_guard lock(builds_.mutex_);
+  return request_->refused;
+}
+
 std::optional<std::string> Builds::Ticket::ended() const {
   const std::lock_guard lock(builds_.mutex_);
   return request_->ended;
@@ -65,7 +70,7 @@ Builds::Admission Builds::begin(LedgerSession session, const policy::BuildPlan& 
   if (auto reason = refusal(session, plan)) return tl::unexpected(*std::move(reason));
   for (const auto& [child, work] : open_)
     if (waits::makes(plan, work)) ledger_.add_parent(child, session);
-  requests_.push_front({session, plan, since, {}, std::nullopt, std::nullopt});
+  requests_.push_front({session, plan, since, {}, {}, std::nullopt, std::nullopt});
   changed();
   return std::make_unique<Ticket>(*this, requests_.begin());
 }
@@ -118,6 +123,12 @@ void Builds::condemned(const StorePath& derivation, const std::string& reason) {
     if (waits::makes(request.plan, work)) request.condemned = reason;
     if (sessions.contains(request.session) && !request.ended) request.ended = reason;
   }
+}
+
+void Builds::refused(const StorePath& derivation, const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  for (auto& request : requests_)
+    if (request.plan.derivations.contains(derivation)) request.refused.emplace(derivation, reason);
 }
 
 }  // namespace airlock

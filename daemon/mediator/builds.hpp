@@ -33,6 +33,9 @@ class Builds {
     void upstream_waits_for(const waits::Scarce& scarce);
     /// Why a session of one of the derivations was condemned or refused meanwhile, if one was.
     [[nodiscard]] std::optional<std::string> condemned() const;
+    /// Derivations of the request that were refused a session for what they say themselves, and
+    /// the sentence for each.
+    [[nodiscard]] std::map<StorePath, std::string> refused() const;
     /// Why the session that asks is being ended, if it is.
     [[nodiscard]] std::optional<std::string> ended() const;
 
@@ -57,6 +60,8 @@ class Builds {
   void session_closed(LedgerSession session);
   /// A session of this derivation was condemned or refused, for a reason of the host's.
   void condemned(const StorePath& derivation, const std::string& reason);
+  /// One was refused for a reason that follows from the derivation.
+  void refused(const StorePath& derivation, const std::string& reason);
 
   /// Blocks until a request begins or comes to wait for something else, or until the given time;
   /// false from stop() on. For one thread.

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <system_error>
 
-#include "daemon/mediator/opening.hpp"
-
 namespace airlock {
 
 using boundary::MessageType;
@@ -24,14 +22,14 @@ Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect
           [this](const Builds::Ending& ending) { condemn(ending); }) {}
 
 std::unique_ptr<SessionServer> Mediator::serve(SessionNumber number, const StorePath& derivation,
-                                               Fd listening) {
+                                               bool announced, Fd listening) {
   return std::make_unique<SessionServer>(
       std::move(listening),
-      [this, number, derivation]() -> std::shared_ptr<Session> {
+      [this, number, derivation, announced]() -> std::shared_ptr<Session> {
         try {
-          return open(number, derivation);
+          return open(number, derivation, announced);
         } catch (const std::exception& unexpected) {
-          refuse(number, derivation, unexpected.what());
+          refuse(number, derivation, {unexpected.what()});
           return nullptr;
         }
       },
@@ -52,11 +50,12 @@ void Mediator::handle(boundary::Received received) {
       const std::lock_guard lock(mutex_);
       auto [entry, fresh] = sessions_.try_emplace(number, Hosted{*path, 0, false, nullptr});
       if (!fresh) return;
+      const bool announced = message.strings.size() == 1;
       try {
-        entry->second.server = serve(number, *path, std::move(received.descriptor));
+        entry->second.server = serve(number, *path, announced, std::move(received.descriptor));
       } catch (const std::system_error& error) {
         sessions_.erase(entry);
-        refuse(number, *path, fmt::format("airlockd cannot start a thread: {}", error.what()));
+        refuse(number, *path, {fmt::format("airlockd cannot start a thread: {}", error.what())});
       }
       return;
     }
@@ -84,15 +83,18 @@ std::uint32_t Mediator::depth_below(const std::set<LedgerSession>& parents) {
   return depth + 1;
 }
 
-void Mediator::refuse(SessionNumber number, const StorePath& derivation,
-                      const std::string& reason) {
-  spdlog::warn("{}: refused: {}", derivation.base(), reason);
-  builds_.condemned(derivation, reason);
-  control_.refuse(number, reason);
+void Mediator::refuse(SessionNumber number, const StorePath& derivation, const Refusal& refusal) {
+  spdlog::warn("{}: refused: {}", derivation.base(), refusal.reason);
+  if (refusal.follows_from_derivation)
+    builds_.refused(derivation, refusal.reason);
+  else
+    builds_.condemned(derivation, refusal.reason);
+  control_.refuse(number, refusal.reason);
 }
 
-std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& derivation) {
-  auto prepared = prepare_session(config_, derivation, services_.connect_upstream);
+std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& derivation,
+                                        bool announced) {
+  auto prepared = prepare_session(config_, derivation, announced, services_.connect_upstream);
   if (!prepared) {
     refuse(number, derivation, prepared.error());
     return nullptr;
@@ -107,12 +109,12 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
   const auto depth = depth_below(parents);
   if (depth > config_.limits.depth) {
     refuse(number, derivation,
-           fmt::format("it would be {} builds deep inside other builds: {}", depth,
-                       limit_hint("depth", config_.limits.depth)));
+           {fmt::format("it would be {} builds deep inside other builds: {}", depth,
+                        limit_hint("depth", config_.limits.depth))});
     return nullptr;
   }
   if (auto revealed = control_.reveal(number, opening->inputs); !revealed) {
-    refuse(number, derivation, revealed.error());
+    refuse(number, derivation, {revealed.error()});
     return nullptr;
   }
   const auto ledger_id = ledger_.open_session(derivation, parents);
@@ -128,7 +130,7 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
   }
   builds_.session_opened(std::move(work), ledger_id);
   spdlog::info("{}: session {} is open", derivation.base(), ledger_id);
-  control_.ready(number, opening->search_path);
+  control_.ready(number, opening->view);
   return std::make_shared<Session>(number, ledger_id, derivation, std::move(opening->derivation),
                                    std::move(opening->inputs), services_);
 }

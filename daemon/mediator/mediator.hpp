@@ -7,6 +7,7 @@
 #include <string>
 
 #include "daemon/mediator/build_watch.hpp"
+#include "daemon/mediator/opening.hpp"
 #include "daemon/mediator/session_server.hpp"
 
 namespace airlock {
@@ -37,9 +38,11 @@ class Mediator {
 
   /// Throws std::system_error when no thread can be started.
   [[nodiscard]] std::unique_ptr<SessionServer> serve(SessionNumber number,
-                                                     const StorePath& derivation, Fd listening);
-  [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation);
-  void refuse(SessionNumber number, const StorePath& derivation, const std::string& reason);
+                                                     const StorePath& derivation, bool announced,
+                                                     Fd listening);
+  [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation,
+                                              bool announced);
+  void refuse(SessionNumber number, const StorePath& derivation, const Refusal& refusal);
   void end(SessionNumber number);
   void settled(SessionNumber number);
   void close(SessionNumber number);

@@ -5,24 +5,35 @@
 #include <algorithm>
 #include <vector>
 
+#include "daemon/core/quote.hpp"
 #include "daemon/mediator/session.hpp"
 #include "daemon/policy/fixed_output.hpp"
+#include "daemon/policy/nix_config.hpp"
+#include "fusefs/boundary/view_words.hpp"
 
 namespace airlock {
 
 namespace {
 
+tl::unexpected<Refusal> of_derivation(std::string reason) {
+  return tl::unexpected(Refusal{std::move(reason), true});
+}
+
+tl::unexpected<Refusal> of_host(std::string reason) {
+  return tl::unexpected(Refusal{std::move(reason), false});
+}
+
 /// The sources, and the outputs of input derivations that the derivation asks for.
-tl::expected<std::set<StorePath>, std::string> direct_inputs(const Config& config,
-                                                             const Derivation& derivation) {
+tl::expected<std::set<StorePath>, Refusal> direct_inputs(const Config& config,
+                                                         const Derivation& derivation) {
   auto inputs = derivation.input_sources;
   for (const auto& [path, wanted] : derivation.input_derivations) {
     const auto input = read_derivation(config, path);
-    if (!input) return tl::unexpected(input.error());
+    if (!input) return of_host(input.error());
     for (const auto& name : wanted) {
       const auto output = input->outputs.find(name);
       if (output == input->outputs.end() || !output->second.path)
-        return tl::unexpected(
+        return of_derivation(
             fmt::format("the output {} of its input {} has no path before it is built", name,
                         config.layout.print(path)));
       inputs.insert(*output->second.path);
@@ -31,25 +42,48 @@ tl::expected<std::set<StorePath>, std::string> direct_inputs(const Config& confi
   return inputs;
 }
 
-tl::expected<Boundary::SearchPath, std::string> search_path_of(const Derivation& derivation,
-                                                               const StoreLayout& layout,
-                                                               const std::set<StorePath>& inputs) {
-  Boundary::SearchPath search_path;
+using SearchPath = decltype(Boundary::View::search_path);
+
+/// One "name=path"; the error is a sentence.
+tl::expected<SearchPath::value_type, std::string> search_path_entry(
+    const std::string& entry, const StoreLayout& layout, const std::set<StorePath>& inputs) {
+  const auto equals = entry.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return tl::unexpected(fmt::format("{} is not of the form name=store path", quote(entry)));
+  auto name = entry.substr(0, equals);
+  if (!boundary::is_channel_name(name))
+    return tl::unexpected(
+        fmt::format("{} is not a name that the search path can have: letters, digits and + . _ -",
+                    quote(name)));
+  auto path = layout.parse(std::string_view(entry).substr(equals + 1));
+  if (!path) return tl::unexpected(fmt::format("{}: {}", quote(entry), path.error()));
+  if (!inputs.contains(*path))
+    return tl::unexpected(
+        fmt::format("{} is not in the closure of the derivation's inputs; "
+                    "interpolate it (\"name=${{path}}\") so that it becomes one",
+                    layout.print(*path)));
+  return SearchPath::value_type(std::move(name), *std::move(path));
+}
+
+tl::expected<SearchPath, std::string> search_path_of(const Derivation& derivation,
+                                                     const StoreLayout& layout,
+                                                     const std::set<StorePath>& inputs) {
+  SearchPath search_path;
+  if (!derivation.has("airlockNixPath")) return search_path;
   const auto entries = derivation.list("airlockNixPath");
-  if (!entries) return search_path;
-  for (const auto& entry : *entries) {
-    const auto equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0)
+  if (!entries)
+    return tl::unexpected<std::string>("airlockNixPath is not a list of \"name=store path\"");
+  if (entries->size() > boundary::max_channels)
+    return tl::unexpected(
+        fmt::format("airlockNixPath has more than {} entries", boundary::max_channels));
+  std::set<std::string> names;
+  for (const auto& text : *entries) {
+    auto entry = search_path_entry(text, layout, inputs);
+    if (!entry) return tl::unexpected("airlockNixPath: " + entry.error());
+    if (!names.insert(entry->first).second)
       return tl::unexpected(
-          fmt::format("airlockNixPath: '{}' is not of the form name=store path", entry));
-    auto path = layout.parse(std::string_view(entry).substr(equals + 1));
-    if (!path) return tl::unexpected(fmt::format("airlockNixPath: '{}': {}", entry, path.error()));
-    if (!inputs.contains(*path))
-      return tl::unexpected(
-          fmt::format("airlockNixPath: {} is not in the closure of the derivation's inputs; "
-                      "interpolate it (\"name=${{path}}\") so that it becomes one",
-                      layout.print(*path)));
-    search_path.emplace_back(entry.substr(0, equals), *std::move(path));
+          fmt::format("airlockNixPath: '{}' is there twice: remove one", entry->first));
+    search_path.push_back(*std::move(entry));
   }
   return search_path;
 }
@@ -79,16 +113,22 @@ std::optional<std::string> refusal_of(const Derivation& derivation) {
 
 }  // namespace
 
-tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& config,
-                                                                  const StorePath& path,
-                                                                  const UpstreamFactory& connect) {
+tl::expected<std::optional<Opening>, Refusal> prepare_session(const Config& config,
+                                                              const StorePath& path, bool announced,
+                                                              const UpstreamFactory& connect) {
   auto derivation = read_derivation(config, path);
-  if (!derivation) return tl::unexpected(derivation.error());
+  if (!derivation) return of_host(derivation.error());
   if (!asks(*derivation, config.features)) return std::nullopt;
-  if (auto refusal = refusal_of(*derivation)) return tl::unexpected(*std::move(refusal));
-
+  if (auto refusal = refusal_of(*derivation)) return of_derivation(*std::move(refusal));
   if (const auto policy = policy::fixed_output_of(*derivation, config.fixed_output); !policy)
-    return tl::unexpected(policy.error());
+    return of_derivation(policy.error());
+  auto settings = policy::nix_config_of(*derivation);
+  if (!settings) return of_derivation(settings.error());
+  if (derivation->flag("airlockEtcNix") && !announced)
+    return of_host(
+        "airlockEtcNix needs the pre-build hook, and this machine runs airlock without it (static "
+        "mode): leave the attribute out and source /nix/var/airlock/env inside instead");
+
   const auto inputs = direct_inputs(config, *derivation);
   if (!inputs) return tl::unexpected(inputs.error());
   Opening opening{*std::move(derivation), {}, {}};
@@ -98,10 +138,10 @@ tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& 
         missing = input;
       });
   if (missing)
-    return tl::unexpected(fmt::format("its input {} is not valid", config.layout.print(*missing)));
+    return of_host(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);
-  if (!search_path) return tl::unexpected(search_path.error());
-  opening.search_path = *std::move(search_path);
+  if (!search_path) return of_derivation(search_path.error());
+  opening.view = {*std::move(search_path), *std::move(settings)};
   return opening;
 }
 

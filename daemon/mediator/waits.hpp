@@ -39,8 +39,9 @@ struct Request {
   policy::BuildPlan plan;
   Clock::time_point since;
   Scarce scarce;
-  std::optional<std::string> condemned;  ///< why something that it waits for was ended
-  std::optional<std::string> ended;      ///< why its own session is being ended
+  std::map<StorePath, std::string> refused;  ///< derivations of the plan, for what they say
+  std::optional<std::string> condemned;      ///< why something that it waits for was ended
+  std::optional<std::string> ended;          ///< why its own session is being ended
 };
 
 using Requests = std::list<Request>;

@@ -27,8 +27,9 @@ enum class MessageType : std::uint32_t {
   status_is = 13,  ///< strings: "connected" or "disconnected" (airlockd), number of open sessions.
 
   // airlock-fs to airlockd, unasked.
-  session_opened = 20,   ///< session. strings: derivation base name. descriptor: listening socket.
-                         ///< airlockd answers with session_ready or session_refused.
+  session_opened = 20,   ///< session. strings: derivation base name; "static" where no hook has
+                         ///< announced it. descriptor: listening socket. airlockd answers with
+                         ///< session_ready or session_refused.
   session_ended = 21,    ///< session. The sandbox's first process is gone: no more requests.
   session_settled = 22,  ///< session. The post-build hook has registered what was owed.
   session_closed = 23,   ///< session. The worker is gone, or all is settled: forget it.
@@ -37,7 +38,8 @@ enum class MessageType : std::uint32_t {
            ///< predecessor's sandboxes. A dying airlock-fs can still have it queued.
 
   // airlockd to airlock-fs. Those with a request number are answered by succeeded or failed.
-  session_ready = 30,  ///< session. strings: name, base, name, base, …: entries of the search path.
+  session_ready = 30,    ///< session. strings: name, base, …: entries of the search path; if the
+                         ///< view's nix.conf is to have settings, "" and name, value, … of them.
   session_refused = 31,  ///< session. strings: one sentence for the user; none when the derivation
                          ///< does not ask for a session.
   reveal = 32,           ///< session, request. strings: base names that the view lists from now on.

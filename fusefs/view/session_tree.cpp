@@ -45,14 +45,6 @@ std::string environment_script(const std::string& conf_dir) {
 
 }  // namespace
 
-bool is_channel_name(std::string_view name) {
-  constexpr std::string_view allowed =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+._-";
-  constexpr std::size_t longest = 64;
-  return !name.empty() && name.size() <= longest && name.front() != '.' &&
-         name.find_first_not_of(allowed) == std::string_view::npos;
-}
-
 SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
     : derivation_(std::move(derivation)), layout_(layout) {
   entries_.emplace_back();  // the top
@@ -67,7 +59,9 @@ SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
   const auto airlock = add_folders(top, airlock_name);
   add(airlock, Kind::store, "store");
   session_json_ = add(airlock, Kind::file, "session.json");
-  add(airlock, Kind::file, "nix.conf", nix_conf);
+  nix_conf_ = add(airlock, Kind::file, "nix.conf", nix_conf);
+  // The same once more in a folder of its own, which the hook can mount at /etc/nix.
+  etc_nix_conf_ = add(add_folders(airlock, "etc"), Kind::file, "nix.conf", nix_conf);
   add(airlock, Kind::file, "env", environment_script(parent_of(layout.state_dir) + "/airlock"));
   write_session_json({});
 }
@@ -92,13 +86,28 @@ std::uint32_t SessionTree::add_socket() {
                                : add(socket_parent_, Kind::socket, std::string(socket_name));
 }
 
-void SessionTree::set_channels(const std::vector<Channel>& channels) {
+void SessionTree::set_content(const ViewContent& content) {
+  add_channels(content.channels);
+  add_settings(content.settings);
+  write_session_json(content);
+}
+
+void SessionTree::add_channels(const std::vector<Channel>& channels) {
   for (const auto& channel : channels) {
     if (child(channels_, channel.name) != nothing_here)
       continue;  // the first one counts, as in Nix
     add(channels_, Kind::link, channel.name, layout_.store_dir + "/" + channel.target.base());
   }
-  write_session_json(channels);
+}
+
+void SessionTree::add_settings(const std::vector<NixSetting>& settings) {
+  if (settings.empty()) return;
+  std::string text = "# From the derivation's airlockNixConfig.\n";
+  for (const auto& setting : settings) text += setting.name + " = " + setting.value + "\n";
+  // Its own lines come last: of two that say different things, Nix believes the later one.
+  text += nix_conf;
+  entries_.at(nix_conf_).text = text;
+  entries_.at(etc_nix_conf_).text = std::move(text);
 }
 
 bool SessionTree::reveal(const StorePath& path) {
@@ -130,16 +139,19 @@ std::uint32_t SessionTree::add_folders(std::uint32_t parent, std::string_view pa
   return parent;
 }
 
-void SessionTree::write_session_json(const std::vector<Channel>& channels) {
+void SessionTree::write_session_json(const ViewContent& content) {
   // Ordered: the text is compared byte by byte between hosts.
   nlohmann::ordered_json document;
   document["derivation"] = layout_.store_dir + "/" + derivation_.base();
   document["nixPath"] = nlohmann::ordered_json::array();
-  for (const auto& channel : channels) {
+  for (const auto& channel : content.channels) {
     document["nixPath"].push_back(channel.name + "=" + layout_.store_dir + "/" +
                                   channel.target.base());
   }
-  entries_.at(session_json_).text = document.dump(2) + "\n";
+  document["nixConfig"] = nlohmann::ordered_json::object();
+  for (const auto& setting : content.settings) document["nixConfig"][setting.name] = setting.value;
+  entries_.at(session_json_).text =
+      document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace airlock::fusefs

@@ -24,8 +24,18 @@ struct Channel {
   bool operator==(const Channel&) const = default;
 };
 
-/// Whether the name may be a channel's: 1 to 64 of [A-Za-z0-9+._-], the first not a dot. Pure.
-[[nodiscard]] bool is_channel_name(std::string_view name);
+/// A line of the view's nix.conf. Name and value are such that they can be nothing but that.
+struct NixSetting {
+  std::string name;
+  std::string value;
+  bool operator==(const NixSetting&) const = default;
+};
+
+/// What a session's view has besides what every view has.
+struct ViewContent {
+  std::vector<Channel> channels;
+  std::vector<NixSetting> settings;
+};
 
 /// What a session's sandbox finds at the parent of Nix's state folder, apart from the content of
 /// store paths. All of it follows from the derivation. Pure; not thread-safe (see Tree).
@@ -66,8 +76,9 @@ class SessionTree {
   [[nodiscard]] bool is_published() const { return published_; }
   void set_published() { published_ = true; }
 
-  /// Adds the search path and writes it into session.json; once, before anybody looks.
-  void set_channels(const std::vector<Channel>& channels);
+  /// Adds the search path and the settings, and writes both into session.json; once, before anybody
+  /// looks.
+  void set_content(const ViewContent& content);
 
   /// The store paths that airlock/store lists. False when there would be too many.
   [[nodiscard]] bool reveal(const StorePath& path);
@@ -78,7 +89,9 @@ class SessionTree {
  private:
   std::uint32_t add(std::uint32_t parent, Kind kind, std::string name, std::string text = {});
   std::uint32_t add_folders(std::uint32_t parent, std::string_view path);
-  void write_session_json(const std::vector<Channel>& channels);
+  void add_channels(const std::vector<Channel>& channels);
+  void add_settings(const std::vector<NixSetting>& settings);
+  void write_session_json(const ViewContent& content);
 
   StorePath derivation_;
   ViewLayout layout_;
@@ -89,6 +102,8 @@ class SessionTree {
   bool published_ = false;
   std::uint32_t channels_ = 0;
   std::uint32_t session_json_ = 0;
+  std::uint32_t nix_conf_ = 0;
+  std::uint32_t etc_nix_conf_ = 0;
   std::set<std::string, std::less<>> revealed_;
 };
 

@@ -54,11 +54,11 @@ std::string Tree::socket_folder(const StorePath& derivation) const {
   return found == sessions_.end() ? std::string() : found->second.tree->socket_folder();
 }
 
-void Tree::publish(const StorePath& derivation, const std::vector<Channel>& channels) {
+void Tree::publish(const StorePath& derivation, const ViewContent& content) {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(derivation.base());
   if (found == sessions_.end() || found->second.tree->is_published()) return;
-  found->second.tree->set_channels(channels);
+  found->second.tree->set_content(content);
   found->second.tree->set_published();
 }
 

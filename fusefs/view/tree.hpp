@@ -58,7 +58,7 @@ class Tree {
   bool add(const StorePath& derivation);
   /// "nix/daemon-socket" below the session's folder.
   [[nodiscard]] std::string socket_folder(const StorePath& derivation) const;
-  void publish(const StorePath& derivation, const std::vector<Channel>& channels);
+  void publish(const StorePath& derivation, const ViewContent& content);
   [[nodiscard]] bool reveal(const StorePath& derivation, const std::vector<StorePath>& paths);
   void remove(const StorePath& derivation);
 

@@ -126,17 +126,6 @@ TEST_CASE("reasons are cut and cleaned") {
   CHECK(printable(std::string(1000, 'x')).size() == 512);
 }
 
-TEST_CASE("channel names are what Nix could write in its search path") {
-  for (const auto* good : {"nixpkgs", "a", "A-b_c.d+9", "nixpkgs-overlays"}) {
-    CHECK(is_channel_name(good));
-  }
-  for (const auto* bad : {"", ".", "..", ".hidden", "a/b", "a b", "a\n", "ä"}) {
-    CHECK_FALSE(is_channel_name(bad));
-  }
-  CHECK(is_channel_name(std::string(64, 'x')));
-  CHECK_FALSE(is_channel_name(std::string(65, 'x')));
-}
-
 TEST_CASE("the tree follows Nix's own layout") {
   SessionTree tree(store_path("outer.drv"), {"/data/store", "/data/var/state"});
   const auto state = tree.child(SessionTree::top, "state");
@@ -146,7 +135,12 @@ TEST_CASE("the tree follows Nix's own layout") {
   const auto socket = tree.add_socket();
   CHECK(tree.add_socket() == socket);
   CHECK(tree.entry(socket).kind == SessionTree::Kind::socket);
-  tree.set_channels({{"b", store_path("b")}, {"a", store_path("a")}, {"b", store_path("c")}});
+  tree.set_content({{{"b", store_path("b")}, {"a", store_path("a")}, {"b", store_path("c")}},
+                    {{"cores", "3"}, {"raw", "\xff"}}});
+  const auto shown = tree.child(SessionTree::top, "airlock");
+  const auto conf = tree.entry(tree.child(shown, "nix.conf")).text;
+  CHECK(conf.find("\ncores = 3\n") < conf.find("\nsubstituters =\n"));
+  CHECK(tree.entry(tree.child(tree.child(shown, "etc"), "nix.conf")).text == conf);
   auto channels = state;
   for (const auto* name : {"profiles", "per-user", "root", "channels"}) {
     channels = tree.child(channels, name);
@@ -156,8 +150,7 @@ TEST_CASE("the tree follows Nix's own layout") {
   REQUIRE(children.size() == 2);
   CHECK(tree.entry(children[0]).name == "a");
   CHECK(tree.entry(children[1]).text == "/data/store/" + store_path("b").base());
-  const auto airlock = tree.child(SessionTree::top, "airlock");
-  const auto& script = tree.entry(tree.child(airlock, "env")).text;
+  const auto& script = tree.entry(tree.child(shown, "env")).text;
   CHECK(script.find("export NIX_CONF_DIR=/data/var/airlock\n") != std::string::npos);
 }
 

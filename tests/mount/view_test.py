@@ -41,7 +41,7 @@ class View(MountTest):
         found = self.list_view(build)
         per_user = "nix/profiles/per-user/root/channels"
         self.assertEqual(sorted(found), sorted([
-            "airlock", "airlock/env", "airlock/nix.conf", "airlock/session.json", "airlock/store",
+            "airlock", "airlock/env", "airlock/etc", "airlock/etc/nix.conf", "airlock/nix.conf", "airlock/session.json", "airlock/store",
             f"airlock/store/{channel}", f"airlock/store/{channel}/default.nix",
             f"airlock/store/{file}", f"airlock/store/{link}",
             "nix", "nix/daemon-socket", "nix/daemon-socket/socket", "nix/db", "nix/gcroots",
@@ -54,7 +54,8 @@ class View(MountTest):
         session = json.loads(found["airlock/session.json"][-1])
         self.assertEqual(session, {"derivation": f"{STORE}/{build.derivation}",
                                    "nixPath": [f"nixpkgs={STORE}/{channel}",
-                                               f"other={STORE}/{channel}"]})
+                                               f"other={STORE}/{channel}"],
+                                   "nixConfig": {}})
         for name, values in found.items():
             # owner and group are root's, which is nobody's in the sandbox's user namespace
             self.assertEqual(values[2:5] + values[6:7], [1, 65534, 65534, 10**9], name)

@@ -30,13 +30,13 @@ std::string requiring(const std::string& words) {
 
 TEST_CASE("a derivation asks by requiring a feature") {
   const StoreLayout layout;
-  CHECK(asks(layout, features, requiring("airlock")) == true);
-  CHECK(asks(layout, features, requiring("kvm recursive-nix")) == true);
-  CHECK(asks(layout, features, requiring("kvm")) == false);
-  CHECK(asks(layout, features, requiring("airlock-like")) == false);
-  CHECK(asks(layout, features, derivation(R"(,("src","the airlock sources"))")) == false);
-  CHECK(asks(layout, features, derivation("")) == false);
-  CHECK(asks(layout, {"airlock"}, requiring("recursive-nix")) == false);
+  CHECK(asks(layout, features, requiring("airlock")) == Demand::view);
+  CHECK(asks(layout, features, requiring("kvm recursive-nix")) == Demand::view);
+  CHECK(asks(layout, features, requiring("kvm")) == Demand::nothing);
+  CHECK(asks(layout, features, requiring("airlock-like")) == Demand::nothing);
+  CHECK(asks(layout, features, derivation(R"(,("src","the airlock sources"))")) == Demand::nothing);
+  CHECK(asks(layout, features, derivation("")) == Demand::nothing);
+  CHECK(asks(layout, {"airlock"}, requiring("recursive-nix")) == Demand::nothing);
 }
 
 TEST_CASE("structured attributes are looked into") {
@@ -46,17 +46,21 @@ TEST_CASE("structured attributes are looked into") {
         R"("/bin/sh",[],[("__json","{}"),("name","foo")]))",
         json);
   };
-  CHECK(asks({}, features, structured(R"({\"requiredSystemFeatures\":[\"airlock\"]})")) == true);
-  CHECK(asks({}, features, structured(R"({\"note\":\"airlock\"})")) == false);
+  CHECK(asks({}, features, structured(R"({\"requiredSystemFeatures\":[\"airlock\"]})")) ==
+        Demand::view);
+  CHECK(asks({}, features,
+             structured(R"({\"requiredSystemFeatures\":[\"airlock\"],\"airlockEtcNix\":true})")) ==
+        Demand::view_and_etc);
+  CHECK(asks({}, features, structured(R"({\"note\":\"airlock\"})")) == Demand::nothing);
 }
 
 TEST_CASE("what cannot be parsed does not ask, unless it seems to") {
   const auto unknown = asks({}, features, "New(airlock,requiredSystemFeatures)");
   REQUIRE_FALSE(unknown.has_value());
   CHECK_THAT(unknown.error(), Catch::StartsWith("cannot tell whether this derivation requires"));
-  CHECK(asks({}, features, "airlock") == false);
-  CHECK(asks({}, features, "DrvWithVersion(\"xp-dyn-drv\",airlock") == false);
-  CHECK(asks({}, features, "") == false);
+  CHECK(asks({}, features, "airlock") == Demand::nothing);
+  CHECK(asks({}, features, "DrvWithVersion(\"xp-dyn-drv\",airlock") == Demand::nothing);
+  CHECK(asks({}, features, "") == Demand::nothing);
 }
 
 TEST_CASE("outputs whose paths are not known yet cannot be completed, so asking is refused") {
@@ -91,8 +95,8 @@ Account account() {
 TEST_CASE("a child reads the file") {
   Config config;
   config.features = features;
-  CHECK(derivation_asks(config, account(), File(requiring("airlock")).name()) == true);
-  CHECK(derivation_asks(config, account(), File(requiring("kvm")).name()) == false);
+  CHECK(derivation_asks(config, account(), File(requiring("airlock")).name()) == Demand::view);
+  CHECK(derivation_asks(config, account(), File(requiring("kvm")).name()) == Demand::nothing);
 }
 
 TEST_CASE("a file that cannot be read is a sentence") {

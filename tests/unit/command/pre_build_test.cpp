@@ -45,11 +45,11 @@ class World {
   World& operator=(const World&) = delete;
   ~World() { fs::remove_all(folder_); }
 
-  void derivation(const std::string& required) const {
+  void derivation(const std::string& required, const std::string& more = "") const {
     std::ofstream(folder_ / "store" / base) << fmt::format(
         R"(Derive([("out","{}/0123456789abcdfghijklmnpqrsvwxyz-foo","","")],[],[],"x86_64-linux",)"
-        R"("/bin/sh",[],[("requiredSystemFeatures","{}")]))",
-        config.layout.store_dir, required);
+        R"("/bin/sh",[],[{}("requiredSystemFeatures","{}")]))",
+        config.layout.store_dir, more, required);
   }
   void chain(const std::string& script) {
     config.pre_build_hook = folder_ / "hook";
@@ -138,6 +138,18 @@ TEST_CASE("one that asks is announced, and the view is printed after another hoo
   printed = world.run();
   CHECK(printed.status == 9);
   CHECK(printed.out.empty());
+}
+
+TEST_CASE("on request the view's nix.conf is mounted where clients look for it") {
+  World world;
+  const FakeFilesystem fake(announced());
+  world.config.sockets = fake.sockets();
+  world.derivation("airlock", R"(("airlockEtcNix","1"),)");
+  CHECK(world.run().out ==
+        "extra-sandbox-paths\n/nix/var=/proc\n\n"
+        "extra-sandbox-paths\n/etc/nix=/proc/airlock/etc\n\n");
+  world.derivation("kvm", R"(("airlockEtcNix","1"),)");
+  CHECK(world.run().out.empty());
 }
 
 TEST_CASE("one that asks while airlock-fs is down is told what to start") {

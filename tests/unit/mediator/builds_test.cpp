@@ -102,6 +102,17 @@ TEST_CASE("of sessions that ask for each other at the same moment not all get th
   }
 }
 
+TEST_CASE("who asked for a refused derivation hears which, and is not condemned") {
+  Table table;
+  const auto asked = table.ticket(1, "malformed");
+  const auto other = table.ticket(2, "other");
+  table.builds.refused(fake_path("malformed.drv"), "it says nonsense");
+  CHECK(asked->refused() ==
+        std::map<StorePath, std::string>{{fake_path("malformed.drv"), "it says nonsense"}});
+  CHECK_FALSE(asked->condemned());
+  CHECK(other->refused().empty());
+}
+
 TEST_CASE("what waits for a condemned session hears of it, by output path") {
   Table table;
   table.builds.session_opened({fake_path("first.drv"), {fake_path("shared")}}, 1);

@@ -387,6 +387,31 @@ TEST_CASE("a build that was tried again and succeeded tells nothing of the first
   }
 }
 
+TEST_CASE(
+    "a build refused for what it says itself fails like any other, and what is beside it is "
+    "built") {
+  World world;
+  const auto malformed = world.add_derivation("malformed");
+  const auto beside = world.add_derivation("beside");
+  world.upstream_state.stopped = {malformed};
+  const bool known = GENERATE(true, false);
+  world.upstream_state.while_building = [&](const LogRelay&, int) {
+    if (known) world.builds.refused(malformed, "it says nonsense");
+  };
+  Conversation client(world);
+  client.handshake();
+  const wire::BuildPaths request{{{malformed, true, {}}, {beside, true, {}}},
+                                 wire::BuildMode::normal};
+  if (known) {
+    CHECK(client.ask(wire::Op::build_paths, request) ==
+          "airlock refuses to build '/nix/store/" + malformed.base() + "': it says nonsense");
+    CHECK(world.session.visible(policy::fake_path("beside")));
+  } else {  // whatever stopped it may be the host's
+    CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+  }
+  CHECK(world.session.condemned() != known);
+}
+
 TEST_CASE("nothing is granted that no hook would settle") {
   for (const auto* settings : {"", "post-build-hook =\n", "pre-build-hook = /bin/true\n"}) {
     CAPTURE(settings);

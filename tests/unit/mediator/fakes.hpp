@@ -96,6 +96,7 @@ struct UpstreamState {
   std::map<StorePath, wire::PathInfo> infos;
   wire::PathInfo built_info;  ///< of every output that is built
   std::set<StorePath> will_build;
+  std::set<StorePath> stopped;  ///< by a pre-build hook: then nothing that was asked for is built
   std::map<StorePath, wire::BuildStatus> statuses;  ///< of some derivations; the others have status
   /// What happens while it builds; empty: nothing.
   std::function<void(const LogRelay& log, int client)> while_building;
@@ -142,6 +143,9 @@ class FakeUpstream final : public Upstream {
   Result<std::vector<wire::KeyedBuildResult>> build(const wire::Targets& targets,
                                                     const LogRelay& log, int client) override {
     if (state_.while_building) state_.while_building(log, client);
+    for (const auto& target : targets)
+      if (state_.stopped.contains(target.path))
+        return tl::unexpected(wire::Error{.message = "unknown pre-build hook command"});
     std::vector<wire::KeyedBuildResult> results;
     for (const auto& target : targets) {
       state_.trace.add("build " + target.path.base());
