@@ -98,6 +98,24 @@ class Hostile(MountTest):
         self.mediator.channels = []
         self.open_session()
 
+    def test_settings_that_are_refused(self):
+        """Whatever airlockd says, nix.conf has one line a setting, and the view's own lines last."""
+        for strings in (["", "cores"], ["", "Cores", "1"], ["", "include", "/etc/passwd"], ["", "", "1"],
+                        ["", "cores", "1\nstore = /tmp"], ["", "cores", "1 # 2"], ["", "cores", "\x1b[2J"],
+                        ["", "cores", "x" * 4097], ["", "x" * 65, "1"], ["a", "", "cores", "1"],
+                        [""] + ["cores", "1"] * 129, [""] + ["cores", "x" * 4000] * 5):
+            with self.subTest(strings[:3]):
+                self.mediator.channels = strings
+                answer = self.make_build().announce(self.mediator)
+                self.assertEqual(answer["kind"], boundary.REFUSED)
+        self.mediator.channels = ["", "substituters", "http://elsewhere", "cores", "a = b"]
+        build, _ = self.open_session()
+        conf = build.result(f"result = open('{os.path.dirname(STATE)}/airlock/nix.conf').read()")
+        lines = [line for line in conf.splitlines() if not line.startswith("#")]
+        self.assertEqual(lines[:2], ["substituters = http://elsewhere", "cores = a = b"])
+        self.assertIn("substituters =", lines[2:])
+        self.mediator.channels = []
+
     def test_another_session_s_sandbox(self):
         """A connection of one sandbox verifies no other session, and a grant reaches only its own."""
         one, first = self.verified_session()
