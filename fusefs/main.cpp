@@ -93,7 +93,8 @@ int run(const Options& options) {
   Fd for_hooks = folder.listen_for_hooks();
   Fd for_mediator = folder.bind_for_mediator();
   // The event loop is this thread, and it is the one that binds sockets through the mount.
-  Tree tree(store.get(), {options.store_dir, options.state_dir}, ::gettid());
+  const GuestProgram guest(options.guest);
+  Tree tree(store.get(), guest, {options.store_dir, options.state_dir}, ::gettid());
   // Before the first thread is there: capabilities are a thread's, and are inherited.
   keep_filesystem_capabilities();
   Contacts contacts(callers);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <deque>
 
 namespace airlock {
 
@@ -15,6 +16,8 @@ using boundary::MessageType;
 /// airlock-fs answers in milliseconds; its own helper has a deadline of seconds.
 constexpr std::chrono::seconds answer_deadline{20};
 constexpr std::size_t paths_a_message = 200;
+/// Few enough that the requests and answers of one session leave room for those of others.
+constexpr std::size_t grants_at_once = 64;
 constexpr std::chrono::milliseconds stop_look_out{100};
 
 }  // namespace
@@ -36,24 +39,36 @@ tl::expected<boundary::Channel, std::string> ControlChannel::connect(
   return channel;
 }
 
-Boundary::Result ControlChannel::ask(Message message, int descriptor) {
-  std::unique_lock lock(mutex_);
-  if (closed_) return tl::unexpected(std::string("airlock-fs is gone"));
-  const auto request = next_request_++;
+std::uint64_t ControlChannel::send_request(Message message, int descriptor) {
+  std::uint64_t request = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return 0;
+    request = next_request_++;
+    waiting_.emplace(request, std::nullopt);
+  }
   message.request = request;
-  waiting_.emplace(request, std::nullopt);
-  lock.unlock();
-  const bool sent = channel_.send(message, descriptor);
-  lock.lock();
+  if (channel_.send(message, descriptor)) return request;
+  const std::lock_guard lock(mutex_);
+  waiting_.erase(request);
+  return 0;
+}
+
+Boundary::Result ControlChannel::wait_for_answer(std::uint64_t request) {
+  if (request == 0) return tl::unexpected(std::string("airlock-fs is gone"));
+  std::unique_lock lock(mutex_);
   const auto entry = waiting_.find(request);
-  const bool answered = sent && answered_.wait_for(lock, answer_deadline, [&] {
-    return closed_ || entry->second.has_value();
-  });
+  const bool answered = answered_.wait_for(
+      lock, answer_deadline, [&] { return closed_ || entry->second.has_value(); });
   Result result = tl::unexpected(
-      std::string(answered || !sent ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
+      std::string(answered ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
   if (entry->second) result = *std::move(entry->second);
   waiting_.erase(entry);
   return result;
+}
+
+Boundary::Result ControlChannel::ask(Message message, int descriptor) {
+  return wait_for_answer(send_request(std::move(message), descriptor));
 }
 
 Boundary::Result ControlChannel::verify(SessionNumber session, int socket) {
@@ -73,6 +88,24 @@ Boundary::Result ControlChannel::reveal(SessionNumber session, const std::set<St
 
 Boundary::Result ControlChannel::grant(SessionNumber session, const StorePath& path) {
   return ask({MessageType::grant, session, 0, {path.base()}});
+}
+
+Boundary::Result ControlChannel::grant_all(SessionNumber session,
+                                           const std::vector<StorePath>& paths) {
+  std::deque<std::uint64_t> asked;
+  Result result;
+  const auto take_answer = [&] {
+    auto answer = wait_for_answer(asked.front());
+    asked.pop_front();
+    if (!answer && result) result = std::move(answer);
+  };
+  for (const auto& path : paths) {
+    if (!result) break;
+    if (asked.size() == grants_at_once) take_answer();
+    asked.push_back(send_request({MessageType::grant, session, 0, {path.base()}}, -1));
+  }
+  while (!asked.empty()) take_answer();
+  return result;
 }
 
 Boundary::Result ControlChannel::condemn(SessionNumber session, const std::string& reason) {

@@ -36,6 +36,13 @@ class Boundary {
   virtual Result reveal(SessionNumber session, const std::set<StorePath>& paths) = 0;
   /// Lists the path and makes it readable at its place in the sandbox.
   virtual Result grant(SessionNumber session, const StorePath& path) = 0;
+  /// grant for each, without waiting for one before the next is asked for; returns when all are
+  /// answered, with the first failure.
+  virtual Result grant_all(SessionNumber session, const std::vector<StorePath>& paths) {
+    for (const auto& path : paths)
+      if (auto done = grant(session, path); !done) return done;
+    return {};
+  }
   /// Ends the sandbox; returns when its first process has been killed.
   virtual Result condemn(SessionNumber session, const std::string& reason) = 0;
 };
@@ -54,6 +61,7 @@ class ControlChannel final : public Boundary {
   Result verify(SessionNumber session, int socket) override;
   Result reveal(SessionNumber session, const std::set<StorePath>& paths) override;
   Result grant(SessionNumber session, const StorePath& path) override;
+  Result grant_all(SessionNumber session, const std::vector<StorePath>& paths) override;
   Result condemn(SessionNumber session, const std::string& reason) override;
 
   /// Ends the wait of the pre-build hook that announced the session.
@@ -70,6 +78,9 @@ class ControlChannel final : public Boundary {
 
  private:
   Result ask(boundary::Message message, int descriptor = -1);
+  /// Sends the request; its answer is to be waited for. 0 when airlock-fs is gone.
+  std::uint64_t send_request(boundary::Message message, int descriptor);
+  Result wait_for_answer(std::uint64_t request);
 
   boundary::Channel channel_;
   std::mutex mutex_;

@@ -121,14 +121,19 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
             fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
       });
   account_for(closure);
-  for (const auto& [path, size] : closure) {
-    if (auto held = roots_connection().add_temp_root(path); !held)
-      throw Condemned(held.error().message);
-    if (services_.keeps_debts)
+  if (closure.empty()) return;
+  // Thousands at a time are usual, so each step is taken for all of them; but in this order.
+  std::vector<StorePath> granted;
+  granted.reserve(closure.size());
+  for (const auto& [path, size] : closure) granted.push_back(path);
+  if (auto held = roots_connection().add_temp_roots(granted); !held)
+    throw Condemned(held.error().message);
+  if (services_.keeps_debts)
+    for (const auto& path : granted)
       if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
-    if (auto done = services_.boundary.grant(number_, path); !done) throw Condemned(done.error());
-    services_.ledger.record_grant(ledger_id_, path, how);
-  }
+  if (auto done = services_.boundary.grant_all(number_, granted); !done)
+    throw Condemned(done.error());
+  for (const auto& path : granted) services_.ledger.record_grant(ledger_id_, path, how);
   const std::unique_lock visible_lock(visible_mutex_);
   for (const auto& [path, size] : closure) visible_.insert(path);
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "daemon/mediator/old_daemon.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
@@ -105,6 +107,27 @@ class DaemonConnection final : public Upstream {
     if (auto done = finish({}); !done) return done;
     guard([&] { return reader_.u64(); });
     return {};
+  }
+
+  Result<void> add_temp_roots(const std::vector<StorePath>& paths) override {
+    // So few that neither side's socket buffer can fill while nobody reads.
+    constexpr std::size_t at_once = 64;
+    Result<void> result;
+    for (std::size_t begin = 0; begin < paths.size(); begin += at_once) {
+      const auto end = std::min(begin + at_once, paths.size());
+      for (auto i = begin; i < end; ++i) {
+        start(Op::add_temp_root);
+        writer_.path(paths[i]);
+      }
+      for (auto i = begin; i < end; ++i) {
+        if (auto done = finish({}); done)
+          guard([&] { return reader_.u64(); });
+        else if (result)
+          result = std::move(done);
+      }
+      if (!result) return result;
+    }
+    return result;
   }
 
   Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) override {

@@ -42,6 +42,12 @@ class Upstream {
 
   virtual void set_options(const wire::SetOptions& options) = 0;
   virtual Result<void> add_temp_root(const StorePath& path) = 0;
+  /// The same for each, without waiting for one before the next is asked for.
+  virtual Result<void> add_temp_roots(const std::vector<StorePath>& paths) {
+    for (const auto& path : paths)
+      if (auto held = add_temp_root(path); !held) return held;
+    return {};
+  }
   virtual Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) = 0;
   virtual Result<std::pair<StorePath, wire::PathInfo>> add_to_store(const wire::AddToStore& request,
                                                                     const UploadBody& body) = 0;

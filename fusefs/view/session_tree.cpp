@@ -69,6 +69,11 @@ SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
   session_json_ = add(airlock, Kind::file, "session.json");
   add(airlock, Kind::file, "nix.conf", nix_conf);
   add(airlock, Kind::file, "env", environment_script(parent_of(layout.state_dir) + "/airlock"));
+  const auto programs = add_folders(airlock, "bin");
+  add(programs, Kind::guest, std::string(guest_name));
+  // It goes by the name that it is called by.
+  for (const char* name : {"nix-instantiate", "nix-build"})
+    add(programs, Kind::link, name, std::string(guest_name));
   write_session_json({});
 }
 
