@@ -84,14 +84,13 @@ asks failing 'status=0; nix-instantiate -E "throw \"no such luck\"" 2>said || st
 out=$(build failing)
 equal "status" 1 "$(head -n 1 "$out")"
 contains "the message" "no such luck" "$(cat "$out")"
-if [ -n "$(ls /nix/store | grep -- '-evaluation$' | while read -r p; do grep -l 'luck' "/nix/store/$p" || true; done)" ]; then fail "it was kept"; fi
+equal "evaluations, each with a result but this one" "$(evaluations)" "$(($(find /nix/store -maxdepth 1 -name '*-evaluation' | wc -l) + 1))"
 
 step "a call that is not closed runs as it is"
 asks as-is 'cp -r $tree copy; chmod -R u+w copy; mkdir lib; mv copy/default.nix lib/; echo "import ./lib" >copy/default.nix; mv lib copy/
   nix-instantiate copy --argstr shell $shell -A first >$out
-  nix-instantiate --eval -E "1 + 1" >>$out; nix-instantiate --eval - >>$out <<<"2 + 2" 2>/dev/null || echo "2 + 2" | nix-instantiate --eval - >>$out
+  nix-instantiate --eval -E "1 + 1" >>$out; echo "2 + 2" | nix-instantiate --eval - >>$out
   echo "import ./copy" | nix-instantiate - --argstr shell $shell -A first >>$out'
-sed -i 's/; nix-instantiate --eval - >>$out <<<"2 + 2" 2>\/dev\/null || echo/; echo/' as-is.sh
 before=$(evaluations)
 out=$(build as-is)
 equal "evaluations" "$before" "$(evaluations)"

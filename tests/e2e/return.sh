@@ -31,7 +31,7 @@ step "more outputs than one, that name each other"
 cat >multi-inner.nix <<'NIX'
 { shell, name }: derivation {
   inherit name; system = builtins.currentSystem; builder = "${builtins.storePath shell}/bin/sh"; PATH = "${builtins.storePath shell}/bin";
-  outputs = [ "out" "dev" ]; args = [ "-euc" "mkdir $dev; echo $dev >$out; echo $out >$dev/out" ];
+  outputs = [ "out" "dev" ]; args = [ "-euc" "echo $out >$out; mkdir $dev; echo $out >$dev/out; echo $dev >$dev/me" ];
 }
 NIX
 outer multi 'outputs = [ "dev" "out" ]; multi = ./multi-inner.nix;' <<'SCRIPT'
@@ -39,9 +39,10 @@ exec /nix/var/airlock/bin/airlock return $(nix-instantiate $multi --argstr shell
 SCRIPT
 dev=$(build multi)
 out=$(cat "$dev/out")
-equal "out names dev" "$dev" "$(cat "$out")"
+equal "out names itself" "$out" "$(cat "$out")"
+equal "dev names itself" "$dev" "$(cat "$dev/me")"
 contains "out is the outer's" "-multi" "$out"
-equal "references of dev" "$out" "$(references "$dev")"
+equal "references of dev" "$(printf '%s\n' "$dev" "$out" | sort)" "$(references "$dev")"
 
 step "a continuation that refers to itself under another name is refused, and one that does not is not"
 outer renamed <<'SCRIPT'
@@ -102,7 +103,7 @@ import $nix_files/returning.nix {
   inputs = [ (builtins.storePath "$AIRLOCK_SHELL") ];
 }
 NIX
-out=$(build made)
-equal "its dev output names it" "$out" "$(cat "$(cat "$out")/out")"
+dev=$(build made -A dev)
+equal "its dev output names its out" "$(build made)" "$(cat "$dev/out")"
 store_is_clean
 settled

@@ -41,7 +41,8 @@ class View(MountTest):
         found = self.list_view(build)
         per_user = "nix/profiles/per-user/root/channels"
         self.assertEqual(sorted(found), sorted([
-            "airlock", "airlock/env", "airlock/nix.conf", "airlock/session.json", "airlock/store",
+            "airlock", "airlock/bin", "airlock/bin/airlock", "airlock/bin/nix-build",
+            "airlock/bin/nix-instantiate", "airlock/env", "airlock/nix.conf", "airlock/session.json", "airlock/store",
             f"airlock/store/{channel}", f"airlock/store/{channel}/default.nix",
             f"airlock/store/{file}", f"airlock/store/{link}",
             "nix", "nix/daemon-socket", "nix/daemon-socket/socket", "nix/db", "nix/gcroots",
