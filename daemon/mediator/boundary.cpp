@@ -58,8 +58,8 @@ Boundary::Result ControlChannel::wait_for_answer(std::uint64_t request) {
   if (request == 0) return tl::unexpected(std::string("airlock-fs is gone"));
   std::unique_lock lock(mutex_);
   const auto entry = waiting_.find(request);
-  const bool answered = answered_.wait_for(
-      lock, answer_deadline, [&] { return closed_ || entry->second.has_value(); });
+  const bool answered = answered_.wait_for(lock, answer_deadline,
+                                           [&] { return closed_ || entry->second.has_value(); });
   Result result = tl::unexpected(
       std::string(answered ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
   if (entry->second) result = *std::move(entry->second);

@@ -1,7 +1,8 @@
+#include "daemon/guest/closed.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "daemon/guest/call.hpp"
-#include "daemon/guest/closed.hpp"
 #include "daemon/guest/evaluation.hpp"
 
 using namespace airlock;
@@ -47,15 +48,35 @@ TEST_CASE("expressions that name nothing outside the store are closed") {
 }
 
 TEST_CASE("expressions that could lead out of the store are not closed") {
-  for (const std::string text :
-       {std::string("./."), std::string("./a.nix"), std::string("../a"), std::string("a/b"),
-        std::string("/etc/passwd"), std::string("~/x"), std::string("import ./${name}"),
-        std::string("\"/\" + \"etc\""), std::string("\"/etc\""), std::string("x: /a"),
-        std::string("a /b"), std::string("a/ b"), std::string("/"  "*c*" "/ 1"),
-        std::string("<nixpkgs/../../etc>"), std::string("</etc>"), std::string("/nix/store"),
-        std::string("/nix/store/short"), tree + "/../x", tree + "/a/../../x", tree + "/${x}",
-        "." + tree, "a" + tree, "~" + tree, "${x}" + tree, std::string("https://example.org"),
-        tree + "//etc/..", std::string("''/'' + x")}) {
+  for (const std::string& text : {std::string("./."),
+                                 std::string("./a.nix"),
+                                 std::string("../a"),
+                                 std::string("a/b"),
+                                 std::string("/etc/passwd"),
+                                 std::string("~/x"),
+                                 std::string("import ./${name}"),
+                                 std::string("\"/\" + \"etc\""),
+                                 std::string("\"/etc\""),
+                                 std::string("x: /a"),
+                                 std::string("a /b"),
+                                 std::string("a/ b"),
+                                 std::string("/"
+                                             "*c*"
+                                             "/ 1"),
+                                 std::string("<nixpkgs/../../etc>"),
+                                 std::string("</etc>"),
+                                 std::string("/nix/store"),
+                                 std::string("/nix/store/short"),
+                                 tree + "/../x",
+                                 tree + "/a/../../x",
+                                 tree + "/${x}",
+                                 "." + tree,
+                                 "a" + tree,
+                                 "~" + tree,
+                                 "${x}" + tree,
+                                 std::string("https://example.org"),
+                                 tree + "//etc/..",
+                                 std::string("''/'' + x")}) {
     INFO(text);
     CHECK_FALSE(closed_expression(layout, text));
   }
@@ -72,25 +93,25 @@ TEST_CASE("strings are closed unless they are a path outside") {
 
 TEST_CASE("a call is understood whole or not at all") {
   using enum Program;
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {},
-           {"--eval", "x.nix"},
-           {"--strict", "x.nix"},
-           {"--read-write-mode", "x.nix"},
-           {"--parse", "x.nix"},
-           {"--json", "x.nix"},
-           {"--dry-run", "x.nix"},
-           {"--repair", "x.nix"},
-           {"--find-file", "x"},
-           {"--unknown", "x.nix"},
-           {"x.nix", "-A"},
-           {"x.nix", "--arg", "a"},
-           {"x.nix", "--option", "a"},
-           {"-E"},
-           {"-", "x.nix"},
-           {tree + ".drv"},
-           {tree + ".drv!out"},
-           {"x.nix", "-o", "y"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"--eval", "x.nix"},
+                                             {"--strict", "x.nix"},
+                                             {"--read-write-mode", "x.nix"},
+                                             {"--parse", "x.nix"},
+                                             {"--json", "x.nix"},
+                                             {"--dry-run", "x.nix"},
+                                             {"--repair", "x.nix"},
+                                             {"--find-file", "x"},
+                                             {"--unknown", "x.nix"},
+                                             {"x.nix", "-A"},
+                                             {"x.nix", "--arg", "a"},
+                                             {"x.nix", "--option", "a"},
+                                             {"-E"},
+                                             {"-", "x.nix"},
+                                             {tree + ".drv"},
+                                             {tree + ".drv!out"},
+                                             {"x.nix", "-o", "y"}}) {
     CHECK_FALSE(parse(nix_instantiate, words));
   }
   CHECK(parse(nix_instantiate, {"-"})->reads_stdin);
@@ -98,10 +119,11 @@ TEST_CASE("a call is understood whole or not at all") {
   CHECK_FALSE(parse(nix_build, {"x.nix", "--check"}));
   CHECK_FALSE(parse(nix_build, {"x.nix", "--add-root", "y"}));
   CHECK(parse(nix_instantiate, {"x.nix", "--add-root", "y", "--indirect"})->root == "y");
-  const auto call = parse(nix_build, {"x.nix", "-o", "y", "-k", "--cores", "2", "--option", "a", "b"});
+  const auto call =
+      parse(nix_build, {"x.nix", "-o", "y", "-k", "--cores", "2", "--option", "a", "b"});
   REQUIRE(call);
-  CHECK(call->for_build == std::vector<std::string>{"-o", "y", "-k", "--cores", "2", "--option",
-                                                     "a", "b"});
+  CHECK(call->for_build ==
+        std::vector<std::string>{"-o", "y", "-k", "--cores", "2", "--option", "a", "b"});
   CHECK(call->settings == std::vector<std::string>{"--option", "a", "b"});
 }
 

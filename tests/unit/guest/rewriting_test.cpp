@@ -64,8 +64,8 @@ TEST_CASE("hash parts are replaced wherever writes end") {
       {"1" + a + "-n 2" + x + "3", "1" + b + "-n 2" + y + "3"},
       {a.substr(1), a.substr(1)},
       {x, y},
-      {b + a, a + b},                         // what was put in is not looked at again
-      {a.substr(5) + a, b + a.substr(5)},     // the first of overlapping places counts
+      {b + a, a + b},                      // what was put in is not looked at again
+      {a.substr(5) + a, b + a.substr(5)},  // the first of overlapping places counts
       {std::string(70'000, '.') + a, std::string(70'000, '.') + b},
   };
   for (const auto& [from, to] : cases)
@@ -105,8 +105,7 @@ TEST_CASE("a tree is copied with its links, names, bits and empty folders") {
   struct stat status {};
   REQUIRE(::stat((folder / "to/deep/er/file").c_str(), &status) == 0);
   CHECK((status.st_mode & 0111) == 0);
-  CHECK(read(folder / "to/large") ==
-        std::string(65536 - 7, 'z') + b + std::string(65536, 'z'));
+  CHECK(read(folder / "to/large") == std::string(65536 - 7, 'z') + b + std::string(65536, 'z'));
 }
 
 TEST_CASE("what cannot be rewritten says where it is and what to do") {
@@ -114,9 +113,9 @@ TEST_CASE("what cannot be rewritten says where it is and what to do") {
   const Replacements replacements{{a, b, true}};
   boost::filesystem::create_directories(folder / "from");
   write(folder / "from/file", a);
-  CHECK_THROWS_WITH(copy_output(folder / "from", folder / "to", replacements),
-                    Catch::Contains((folder / "from/file") + " refers") &&
-                        Catch::Contains("the same name"));
+  CHECK_THROWS_WITH(
+      copy_output(folder / "from", folder / "to", replacements),
+      Catch::Contains((folder / "from/file") + " refers") && Catch::Contains("the same name"));
   REQUIRE(::symlink(a.c_str(), (folder / "link").c_str()) == 0);
   CHECK_THROWS_WITH(copy_output(folder / "link", folder / "to2", replacements),
                     Catch::Contains("the same name"));
