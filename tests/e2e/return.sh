@@ -107,3 +107,24 @@ dev=$(build made -A dev)
 equal "its dev output names its out" "$(build made)" "$(cat "$dev/out")"
 store_is_clean
 settled
+
+step "static mode has the programs too"
+sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
+echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
+airlock-env stop-nix-daemon
+airlock-env start-nix-daemon
+outer static <<'SCRIPT'
+export PATH=/nix/var/airlock/bin:$PATH
+drv=$(nix-instantiate -E "derivation { name = \"static\"; system = builtins.currentSystem; builder = \"$shell/bin/sh\";
+  args = [ \"-euc\" ''echo \$out >\$out'' ]; shell = builtins.storePath \"$shell\"; }")
+exec airlock return $drv
+SCRIPT
+out=$(build static)
+equal "what was returned" "$out" "$(cat "$out")"
+equal "evaluations, with that of returning.nix" 2 "$(query "select count(*) from sessions where derivation like '%-evaluation.drv'")"
+
+step "without the program airlock-fs does not start"
+mkdir run
+refuses "a missing program" airlock-fs --guest /nowhere --run "$work/run"
+contains "which option" "open the program for sandboxes, /nowhere" "$output"
+contains "which option" "--guest says where it is" "$output"
