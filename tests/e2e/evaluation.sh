@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # An evaluation is done once, whoever asks for it; what changes it changes it; what is not closed runs as it is.
+# shellcheck disable=SC2016  # scripts and expressions in quotes are for the sandbox to expand
 . "$(dirname "$0")/lib.sh"
 nix_files=$(cd -- "$tests/../../scripts/nix" && pwd -P)
 

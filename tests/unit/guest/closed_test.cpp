@@ -49,34 +49,34 @@ TEST_CASE("expressions that name nothing outside the store are closed") {
 
 TEST_CASE("expressions that could lead out of the store are not closed") {
   for (const std::string& text : {std::string("./."),
-                                 std::string("./a.nix"),
-                                 std::string("../a"),
-                                 std::string("a/b"),
-                                 std::string("/etc/passwd"),
-                                 std::string("~/x"),
-                                 std::string("import ./${name}"),
-                                 std::string("\"/\" + \"etc\""),
-                                 std::string("\"/etc\""),
-                                 std::string("x: /a"),
-                                 std::string("a /b"),
-                                 std::string("a/ b"),
-                                 std::string("/"
-                                             "*c*"
-                                             "/ 1"),
-                                 std::string("<nixpkgs/../../etc>"),
-                                 std::string("</etc>"),
-                                 std::string("/nix/store"),
-                                 std::string("/nix/store/short"),
-                                 tree + "/../x",
-                                 tree + "/a/../../x",
-                                 tree + "/${x}",
-                                 "." + tree,
-                                 "a" + tree,
-                                 "~" + tree,
-                                 "${x}" + tree,
-                                 std::string("https://example.org"),
-                                 tree + "//etc/..",
-                                 std::string("''/'' + x")}) {
+                                  std::string("./a.nix"),
+                                  std::string("../a"),
+                                  std::string("a/b"),
+                                  std::string("/etc/passwd"),
+                                  std::string("~/x"),
+                                  std::string("import ./${name}"),
+                                  std::string("\"/\" + \"etc\""),
+                                  std::string("\"/etc\""),
+                                  std::string("x: /a"),
+                                  std::string("a /b"),
+                                  std::string("a/ b"),
+                                  std::string("/"
+                                              "*c*"
+                                              "/ 1"),
+                                  std::string("<nixpkgs/../../etc>"),
+                                  std::string("</etc>"),
+                                  std::string("/nix/store"),
+                                  std::string("/nix/store/short"),
+                                  tree + "/../x",
+                                  tree + "/a/../../x",
+                                  tree + "/${x}",
+                                  "." + tree,
+                                  "a" + tree,
+                                  "~" + tree,
+                                  "${x}" + tree,
+                                  std::string("https://example.org"),
+                                  tree + "//etc/..",
+                                  std::string("''/'' + x")}) {
     INFO(text);
     CHECK_FALSE(closed_expression(layout, text));
   }
