@@ -83,6 +83,7 @@ int run(const Options& options) {
   raise_descriptor_limit();
   const User user = find_user(options.user);
   const Fd store = open_store(options.store_dir);
+  const GuestProgram guest(options.guest);
   const RunFolder folder(options.sockets, user);
   make_roots_folder(options.state_dir, user);
   const RecordFolder records(folder.records());
@@ -93,7 +94,7 @@ int run(const Options& options) {
   Fd for_hooks = folder.listen_for_hooks();
   Fd for_mediator = folder.bind_for_mediator();
   // The event loop is this thread, and it is the one that binds sockets through the mount.
-  Tree tree(store.get(), {options.store_dir, options.state_dir}, ::gettid());
+  Tree tree(store.get(), guest, {options.store_dir, options.state_dir}, ::gettid());
   // Before the first thread is there: capabilities are a thread's, and are inherited.
   keep_filesystem_capabilities();
   Contacts contacts(callers);

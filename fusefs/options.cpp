@@ -24,6 +24,13 @@ std::string default_settle_program() {
   return !error && std::filesystem::exists(beside, error) ? beside.string() : std::string();
 }
 
+/// The guest program that was installed, or built, with this one.
+std::string default_guest() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (self.parent_path().parent_path() / "libexec/airlock/airlock-guest").string();
+}
+
 /// An absolute path as it is compared and shown: no slash at the end.
 std::string trim(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -38,6 +45,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   options.store_dir = environment("NIX_STORE_DIR", "/nix/store");
   options.state_dir = environment("NIX_STATE_DIR", "/nix/var/nix");
   options.settle_program = default_settle_program();
+  options.guest = default_guest();
   std::vector<std::string> without;
 
   CLI::App app{
@@ -49,6 +57,8 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.add_option("--state", options.state_dir, "Nix's state folder")->capture_default_str();
   app.add_option("--settle-program", options.settle_program,
                  "run as PROGRAM settle --derivation NAME when a build ended without its hook")
+      ->capture_default_str();
+  app.add_option("--guest", options.guest, "the static program that sandboxes find in airlock/bin")
       ->capture_default_str();
   app.add_option("--without", without,
                  "behave as if there were none of: peerpidfd, links, noopen, readdirplus, "

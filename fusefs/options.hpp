@@ -14,6 +14,7 @@ struct Options {
   std::string store_dir;
   std::string state_dir;
   std::string settle_program;
+  std::string guest;  ///< the program that every sandbox finds in airlock/bin
   bool use_peerpidfd = true;
   bool use_links = true;
   ViewFeatures view;

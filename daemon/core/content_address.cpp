@@ -143,4 +143,12 @@ tl::expected<StorePath, std::string> path_of(const StoreLayout& layout, std::str
   return make_path(layout, "output:out", inner, name);
 }
 
+tl::expected<StorePath, std::string> output_path(const StoreLayout& layout,
+                                                 std::string_view derivation_name,
+                                                 std::string_view output, const Hash& modulo) {
+  std::string name(derivation_name);
+  if (output != "out") name.append("-").append(output);
+  return make_path(layout, "output:" + std::string(output), modulo, name);
+}
+
 }  // namespace airlock

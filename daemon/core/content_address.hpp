@@ -44,4 +44,12 @@ struct References {
                                                            const ContentAddress& address,
                                                            const References& references);
 
+/// The path of an input-addressed derivation's output. modulo: SHA-256 of the derivation's text
+/// with its own output paths left empty, if it has no input derivations (those are hashed
+/// otherwise).
+[[nodiscard]] tl::expected<StorePath, std::string> output_path(const StoreLayout& layout,
+                                                               std::string_view derivation_name,
+                                                               std::string_view output,
+                                                               const Hash& modulo);
+
 }  // namespace airlock

@@ -155,6 +155,7 @@ void Session::hold(const std::set<StorePath>& paths) {
 }
 
 void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
+  if (closure.empty()) return;
   account_for(closure);
   std::set<StorePath> paths;
   for (const auto& [path, size] : closure) paths.insert(path);

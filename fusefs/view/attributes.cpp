@@ -32,10 +32,10 @@ std::uint64_t inode_number(std::string_view path) {
 struct stat attributes_of(SessionTree::Kind kind, std::uint64_t size, std::string_view path) {
   using Kind = SessionTree::Kind;
   mode_t permissions = 0444;
-  if (kind == Kind::folder || kind == Kind::store) permissions = 0555;
+  if (kind == Kind::folder || kind == Kind::store || kind == Kind::guest) permissions = 0555;
   if (kind == Kind::link) permissions = 0777;
   if (kind == Kind::socket) permissions = 0666;
-  const bool has_size = kind == Kind::file || kind == Kind::link;
+  const bool has_size = kind == Kind::file || kind == Kind::link || kind == Kind::guest;
   return attributes_of_mode(type_of(kind) | permissions, has_size ? size : 0, path);
 }
 
@@ -53,6 +53,7 @@ mode_t type_of(SessionTree::Kind kind) {
     case SessionTree::Kind::store:
       return S_IFDIR;
     case SessionTree::Kind::file:
+    case SessionTree::Kind::guest:
       return S_IFREG;
     case SessionTree::Kind::link:
       return S_IFLNK;

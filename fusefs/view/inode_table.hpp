@@ -19,13 +19,15 @@ inline constexpr NodeId var_node = 2;
 inline constexpr NodeId store_node = 3;
 inline constexpr NodeId last_fixed_node = store_node;
 
-/// What a node stands for: an entry of a session's tree, or something below a store path.
+/// What a node stands for: an entry of a session's tree, something below a store path, or the
+/// guest program.
 /// The tree is held by the nodes, so that a session that is gone can still be asked about.
 class SessionTree;
 struct Place {
   std::shared_ptr<SessionTree> session;
-  std::uint32_t entry = 0;  ///< an entry of the tree, or `in_store`
+  std::uint32_t entry = 0;  ///< an entry of the tree, or one of these
   static constexpr std::uint32_t in_store = 0xffffffff;
+  static constexpr std::uint32_t guest = 0xfffffffd;
 };
 
 /// The names that the kernel knows: each (parent, name) is one node with a number of its own, so

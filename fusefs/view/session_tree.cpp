@@ -63,6 +63,11 @@ SessionTree::SessionTree(StorePath derivation, const ViewLayout& layout)
   // The same once more in a folder of its own, which the hook can mount at /etc/nix.
   etc_nix_conf_ = add(add_folders(airlock, "etc"), Kind::file, "nix.conf", nix_conf);
   add(airlock, Kind::file, "env", environment_script(parent_of(layout.state_dir) + "/airlock"));
+  const auto programs = add_folders(airlock, "bin");
+  add(programs, Kind::guest, std::string(guest_name));
+  // It goes by the name that it is called by.
+  for (const char* name : {"nix-instantiate", "nix-build"})
+    add(programs, Kind::link, name, std::string(guest_name));
   write_session_json({});
 }
 

@@ -41,7 +41,14 @@ struct ViewContent {
 /// store paths. All of it follows from the derivation. Pure; not thread-safe (see Tree).
 class SessionTree {
  public:
-  enum class Kind { folder, file, link, socket, store };
+  enum class Kind {
+    folder,
+    file,
+    link,
+    socket,
+    store,
+    guest  ///< the program for sandboxes, see GuestProgram
+  };
   struct Entry {
     Kind kind = Kind::folder;
     std::string name;
@@ -58,6 +65,9 @@ class SessionTree {
   /// The entry's child of that name, or nothing_here.
   [[nodiscard]] std::uint32_t child(std::uint32_t index, std::string_view name) const;
   static constexpr std::uint32_t nothing_here = 0xfffffffe;
+
+  /// airlock/bin/airlock; what else is in that folder links to it.
+  static constexpr std::string_view guest_name = "airlock";
 
   /// "nix/daemon-socket", and the entry that socket is in.
   [[nodiscard]] const std::string& socket_folder() const { return socket_folder_; }

@@ -14,6 +14,9 @@ constexpr std::size_t max_nodes = 4'000'000;
 constexpr double forever = 1e9;
 /// Where in a session's folder the store is.
 constexpr std::string_view in_view = "airlock/store/";
+constexpr std::string_view guest_path = "airlock/bin/airlock";
+/// What sessions share is below store_node; no store path has a name like this.
+constexpr std::string_view guest_key = "guest";
 
 tl::unexpected<std::errc> absent() {
   return tl::unexpected(std::errc::no_such_file_or_directory);
@@ -34,8 +37,12 @@ std::string Tree::Resolved::store_path() const {
   return path.substr(in_view.size());
 }
 
-Tree::Tree(int store, ViewLayout layout, pid_t binder)
-    : files_(store), layout_(std::move(layout)), binder_(binder), table_(max_nodes) {}
+Tree::Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder)
+    : files_(store),
+      guest_(guest),
+      layout_(std::move(layout)),
+      binder_(binder),
+      table_(max_nodes) {}
 
 bool Tree::add(const StorePath& derivation) {
   auto tree = std::make_shared<SessionTree>(derivation, layout_);
@@ -87,6 +94,7 @@ Tree::Result<Tree::Found> Tree::look_up(NodeId parent, std::string_view name, pi
   const auto resolved = resolve(parent);
   if (!resolved) return tl::unexpected(resolved.error());
   if (resolved->place.entry == Place::in_store) return look_up_in_store(*resolved, name);
+  if (resolved->place.entry == Place::guest) return tl::unexpected(std::errc::not_a_directory);
   return look_up_entry(*resolved, name);
 }
 
@@ -172,15 +180,21 @@ Tree::Result<struct stat> Tree::attributes(NodeId id) const {
     if (!file) return tl::unexpected(file.error());
     return attributes_of(*file, resolved->path);
   }
+  if (resolved->place.entry == Place::guest) return guest_attributes();
   const std::lock_guard lock(mutex_);
   const auto& entry = resolved->place.session->entry(resolved->place.entry);
   return attributes_of(entry.kind, entry.text.size(), resolved->path);
+}
+
+struct stat Tree::guest_attributes() const {
+  return attributes_of(SessionTree::Kind::guest, guest_.size(), guest_path);
 }
 
 Tree::Result<std::string> Tree::link_target(NodeId id) const {
   const auto resolved = resolve(id);
   if (!resolved) return tl::unexpected(resolved.error());
   if (resolved->place.entry == Place::in_store) return files_.link_target(resolved->store_path());
+  if (resolved->place.entry == Place::guest) return tl::unexpected(std::errc::invalid_argument);
   const std::lock_guard lock(mutex_);
   const auto& entry = resolved->place.session->entry(resolved->place.entry);
   if (entry.kind != SessionTree::Kind::link) return tl::unexpected(std::errc::invalid_argument);
@@ -193,6 +207,7 @@ Tree::Result<std::string> Tree::read(NodeId id, std::size_t size, std::uint64_t 
   if (resolved->place.entry == Place::in_store) {
     return files_.read(resolved->store_path(), size, offset);
   }
+  if (resolved->place.entry == Place::guest) return guest_.read(size, offset);
   const std::lock_guard lock(mutex_);
   const auto& text = resolved->place.session->entry(resolved->place.entry).text;
   return text.substr(std::min<std::uint64_t>(offset, text.size()), size);
@@ -207,6 +222,7 @@ Tree::Result<void> Tree::list(NodeId id, off_t from,
   const auto resolved = resolve(id);
   if (!resolved) return tl::unexpected(resolved.error());
   if (resolved->place.entry == Place::in_store) return list_in_store(*resolved, from, take);
+  if (resolved->place.entry == Place::guest) return tl::unexpected(std::errc::not_a_directory);
   bool is_store = false;
   {
     const std::lock_guard lock(mutex_);
@@ -266,6 +282,7 @@ Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::strin
   Place place{parent.place.session, 0};
   struct stat found {};
   bool in_store = false;
+  bool is_guest = false;
   const auto path = join(parent.path, name);
   {
     const std::lock_guard lock(mutex_);
@@ -283,9 +300,12 @@ Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::strin
         return may_come ? Result<Found>(absent()) : Result<Found>(never());
       }
       const auto& entry = tree.entry(place.entry);
+      is_guest = entry.kind == SessionTree::Kind::guest;
       found = attributes_of(entry.kind, entry.text.size(), path);
     }
   }
+  if (is_guest)
+    return answer(store_node, guest_key, {nullptr, Place::guest}, guest_attributes(), forever);
   if (!in_store && S_ISSOCK(found.st_mode)) return answer_socket(parent.id, name, place, found);
   if (!in_store) return answer(parent.id, name, place, found, forever);
   const auto file = files_.look(std::string(name));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fusefs/boundary/store_path.hpp"
+#include "fusefs/view/guest_program.hpp"
 #include "fusefs/view/inode_table.hpp"
 #include "fusefs/view/listing_cache.hpp"
 #include "fusefs/view/session_tree.hpp"
@@ -49,8 +50,8 @@ class Tree {
   };
 
   /// binder: the thread that may make sockets, and see sessions that are not published. The store
-  /// folder's descriptor is held by the caller for as long as this.
-  Tree(int store, ViewLayout layout, pid_t binder);
+  /// folder's descriptor is held by the caller for as long as this, and so is guest.
+  Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder);
 
   // From the event loop.
 
@@ -109,6 +110,7 @@ class Tree {
 
   [[nodiscard]] Result<Resolved> resolve(NodeId id) const;  // takes the lock
   [[nodiscard]] Resolved resolve_locked(const InodeTable::Node& node) const;
+  [[nodiscard]] struct stat guest_attributes() const;
   [[nodiscard]] Result<Found> look_up_session(std::string_view name, pid_t caller);
   [[nodiscard]] Result<Found> look_up_entry(const Resolved& parent, std::string_view name);
   [[nodiscard]] Result<Found> look_up_in_store(const Resolved& parent, std::string_view name);
@@ -128,6 +130,7 @@ class Tree {
                                            const std::function<bool(const Listed&)>& take);
 
   StoreFiles files_;
+  const GuestProgram& guest_;
   ViewLayout layout_;
   pid_t binder_;
   ListingCache listings_;

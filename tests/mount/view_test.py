@@ -12,6 +12,10 @@ VIEW = os.path.dirname(STATE)
 
 LIST_ALL = """
 found = {}
+def content(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    return data.hex() if b"\\0" in data else data.decode()
 def walk(folder):
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
@@ -19,7 +23,7 @@ def walk(folder):
         found[os.path.relpath(path, top)] = [
             s.st_mode, s.st_ino, s.st_nlink, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns,
             os.readlink(path) if stat.S_ISLNK(s.st_mode) else
-            open(path).read() if stat.S_ISREG(s.st_mode) else None]
+            content(path) if stat.S_ISREG(s.st_mode) else None]
         if stat.S_ISDIR(s.st_mode):
             walk(path)
 walk(top)
@@ -41,7 +45,9 @@ class View(MountTest):
         found = self.list_view(build)
         per_user = "nix/profiles/per-user/root/channels"
         self.assertEqual(sorted(found), sorted([
-            "airlock", "airlock/env", "airlock/etc", "airlock/etc/nix.conf", "airlock/nix.conf", "airlock/session.json", "airlock/store",
+            "airlock", "airlock/bin", "airlock/bin/airlock", "airlock/bin/nix-build",
+            "airlock/bin/nix-instantiate", "airlock/env", "airlock/etc", "airlock/etc/nix.conf", "airlock/nix.conf",
+            "airlock/session.json", "airlock/store",
             f"airlock/store/{channel}", f"airlock/store/{channel}/default.nix",
             f"airlock/store/{file}", f"airlock/store/{link}",
             "nix", "nix/daemon-socket", "nix/daemon-socket/socket", "nix/db", "nix/gcroots",
@@ -50,6 +56,10 @@ class View(MountTest):
         self.assertEqual(found[f"{per_user}/nixpkgs"][-1], f"{STORE}/{channel}")
         self.assertEqual(found[f"airlock/store/{channel}/default.nix"][-1], "{ }: 1")
         self.assertEqual(found[f"airlock/store/{link}"][-1], "/nix/elsewhere")
+        self.assertEqual(stat.S_IMODE(found["airlock/bin/airlock"][0]), 0o555)
+        with open(os.path.dirname(world.PROGRAM) + "/../libexec/airlock/airlock-guest", "rb") as guest:
+            self.assertEqual(found["airlock/bin/airlock"][-1], guest.read().hex())
+        self.assertEqual(found["airlock/bin/nix-build"][-1], "airlock")
         self.assertTrue(stat.S_ISSOCK(found["nix/daemon-socket/socket"][0]))
         session = json.loads(found["airlock/session.json"][-1])
         self.assertEqual(session, {"derivation": f"{STORE}/{build.derivation}",

@@ -1,0 +1,243 @@
+#include "daemon/guest/evaluation.hpp"
+
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "daemon/core/hash.hpp"
+#include "daemon/guest/closed.hpp"
+
+namespace airlock::guest {
+namespace {
+
+constexpr const char* name = "evaluation";
+constexpr const char* builder = "/airlock/bin/airlock";
+
+std::string view_of(const StoreLayout& layout) {
+  return layout.state_dir.substr(0, layout.state_dir.rfind('/'));
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+std::string variable(const char* key) {
+  const char* value = std::getenv(key);
+  return value == nullptr ? std::string() : value;
+}
+
+/// What a build is for is in its environment, unless that is structured.
+std::string this_system() {
+  auto system = variable("system");
+  utsname machine{};
+  if (system.empty() && ::uname(&machine) == 0) system = std::string(machine.machine) + "-linux";
+  return system;
+}
+
+std::optional<std::string> real_path(const std::string& file) {
+  std::error_code error;
+  auto path = std::filesystem::canonical(file, error);
+  if (error) return std::nullopt;
+  return path.string();
+}
+
+class Closing {
+ public:
+  Closing(const StoreLayout& layout, StoreClient& store) : layout_(layout), store_(store) {}
+
+  std::optional<Evaluation> close(Call& call, const std::string& evaluator) {
+    evaluation_.system = this_system();
+    evaluation_.program = evaluator;
+    const bool closed = store_file(evaluator) && settings() && search_path() && included(call) &&
+                        expressions(call) && arguments(call) && channels() && all_visible();
+    if (!closed) return std::nullopt;
+    evaluation_.arguments = evaluator_arguments(call);
+    return std::move(evaluation_);
+  }
+
+ private:
+  bool take(const std::optional<std::set<StorePath>>& paths) {
+    if (paths) evaluation_.inputs.insert(paths->begin(), paths->end());
+    return paths.has_value();
+  }
+
+  bool store_file(const std::string& file) {
+    const auto path = store_path_of(layout_, file);
+    if (path) evaluation_.inputs.insert(*path);
+    return path.has_value();
+  }
+
+  /// Variables that the evaluator, or nixpkgs, reads. One that would change what the daemon or the
+  /// configuration is keeps the call from being closed.
+  bool settings() {
+    const auto conf_dir = variable("NIX_CONF_DIR");
+    if (!conf_dir.empty() && conf_dir != view_of(layout_) + "/airlock") return false;
+    if (!variable("NIX_USER_CONF_FILES").empty()) return false;
+    const auto remote = variable("NIX_REMOTE");
+    if (!remote.empty() && remote != "daemon" && remote != "auto") return false;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string_view text = *entry;
+      const auto key = std::string(text.substr(0, text.find('=')));
+      const bool passes =
+          key.starts_with("NIXPKGS_") || key == "NIX_CONFIG" || key == "airlockNixConfig";
+      const auto value = passes ? variable(key.c_str()) : std::string();
+      if (value.empty()) continue;
+      if (!take(closed_string(layout_, value))) return false;
+      evaluation_.environment[key] = value;
+    }
+    return true;
+  }
+
+  /// An entry with what it leads to in place of its path.
+  std::optional<std::string> search_entry(const std::string& entry) {
+    const auto equals = entry.find('=');
+    const auto key = equals == std::string::npos ? "" : entry.substr(0, equals + 1);
+    const auto path = real_path(entry.substr(key.size()));
+    if (!path) return std::nullopt;
+    if (*path == view_of(layout_) + "/nix/profiles/per-user/root/channels") {
+      needs_channels_ = true;
+      return entry;
+    }
+    if (!store_file(*path)) return std::nullopt;
+    return key + *path;
+  }
+
+  bool search_path() {
+    const char* value = std::getenv("NIX_PATH");
+    if (value == nullptr) return needs_channels_ = true;
+    std::string closed;
+    std::string_view rest = value;
+    while (!rest.empty()) {
+      const auto end = std::min(rest.find(':'), rest.size());
+      const auto entry = search_entry(std::string(rest.substr(0, end)));
+      if (!entry) return false;
+      closed += (closed.empty() ? "" : ":") + *entry;
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    evaluation_.environment["NIX_PATH"] = closed;
+    return true;
+  }
+
+  bool included(Call& call) {
+    for (auto& entry : call.search_path) {
+      const auto closed = search_entry(entry);
+      if (!closed) return false;
+      entry = *closed;
+    }
+    return true;
+  }
+
+  bool expressions(Call& call) {
+    for (auto& expression : call.expressions) {
+      const bool closed =
+          call.from_text ? take(closed_expression(layout_, expression)) : file(expression);
+      if (!closed) return false;
+    }
+    return true;
+  }
+
+  bool file(std::string& file) {
+    if (file.starts_with('<')) return take(closed_expression(layout_, file));
+    const auto path = real_path(file);
+    if (!path) return false;
+    if (store_file(*path)) {
+      file = *path;
+      return true;
+    }
+    return loose_file(file, *path);
+  }
+
+  bool loose_file(std::string& file, const std::string& path) {
+    constexpr std::uintmax_t largest = 1u << 20;
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) return false;
+    if (std::filesystem::file_size(path, error) > largest || error) return false;
+    std::ifstream stream(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(stream), {}};
+    if (!stream || !take(closed_expression(layout_, text))) return false;
+    const auto added = store_.add_file(std::filesystem::path(path).filename().string(), path);
+    if (!added) return false;
+    evaluation_.inputs.insert(*added);
+    file = layout_.print(*added);
+    return true;
+  }
+
+  bool arguments(const Call& call) {
+    for (const auto& [key, argument] : call.arguments)
+      if (!take(argument.is_string ? closed_string(layout_, argument.value)
+                                   : closed_expression(layout_, argument.value)))
+        return false;
+    for (const auto& word : call.settings)
+      if (!take(closed_string(layout_, word))) return false;
+    return true;
+  }
+
+  /// What the view has as Nix's default search path follows from the derivation.
+  bool channels() {
+    if (!needs_channels_) return true;
+    std::ifstream stream(view_of(layout_) + "/airlock/session.json");
+    const auto document = nlohmann::json::parse(stream, nullptr, false);
+    if (!document.is_object() || !document.contains("nixPath")) return false;
+    for (const auto& entry : document["nixPath"]) {
+      const auto text = entry.get<std::string>();
+      if (!store_file(text.substr(text.find('=') + 1))) return false;
+      evaluation_.search_path.push_back(text);
+    }
+    return true;
+  }
+
+  bool all_visible() {
+    for (const auto& path : evaluation_.inputs)
+      if (const auto valid = store_.is_valid(path); !valid || !*valid) return false;
+    return true;
+  }
+
+  const StoreLayout& layout_;
+  StoreClient& store_;
+  Evaluation evaluation_;
+  bool needs_channels_ = false;
+};
+
+}  // namespace
+
+tl::expected<std::pair<Derivation, StorePath>, std::string> derivation_of(
+    const StoreLayout& layout, const Evaluation& evaluation) {
+  Derivation derivation;
+  derivation.platform = evaluation.system;
+  derivation.builder = view_of(layout) + builder;
+  derivation.arguments = {"evaluate", evaluation.program};
+  derivation.arguments.insert(derivation.arguments.end(), evaluation.arguments.begin(),
+                              evaluation.arguments.end());
+  derivation.input_sources = evaluation.inputs;
+  derivation.environment = evaluation.environment;
+  derivation.environment["name"] = name;
+  derivation.environment["system"] = evaluation.system;
+  derivation.environment["builder"] = derivation.builder;
+  derivation.environment["requiredSystemFeatures"] = "airlock";
+  if (!evaluation.search_path.empty())
+    derivation.environment["airlockNixPath"] = join(evaluation.search_path);
+  derivation.environment["out"] = "";
+  derivation.outputs["out"] = {};
+  auto path = output_path(layout, name, "out", sha256(derivation.unparse(layout)));
+  if (!path) return tl::unexpected(path.error());
+  derivation.outputs["out"].path = *path;
+  derivation.environment["out"] = layout.print(*path);
+  if (auto checked = derivation.check(); !checked) return tl::unexpected(checked.error());
+  return std::pair{std::move(derivation), *std::move(path)};
+}
+
+std::optional<Evaluation> close(const StoreLayout& layout, Call call, const std::string& evaluator,
+                                StoreClient& store) {
+  return Closing(layout, store).close(call, evaluator);
+}
+
+}  // namespace airlock::guest

@@ -1,0 +1,23 @@
+# An evaluation as a derivation: its output lists the derivations that the expression evaluates to, and refers to them.
+#   instantiate { inherit nix; file = ./packages.nix; nixPath = [ "nixpkgs=${nixpkgs}" ]; attrs = [ "hello" ]; }
+# It is what airlock's nix-instantiate makes for the same call inside a build, so both share a result, if what is named
+# here are plain store paths (sources, builtins.storePath), not outputs that still have to be built. See
+# docs/evaluation.md.
+{ nix # bin/nix-instantiate
+, file ? null # the expression: a file, or
+, expr ? null # its text
+, attrs ? [ ] # attributes of it, as -A
+, args ? { } # strings are passed as strings, { expr = "…"; } as expressions
+, nixPath ? [ ] # [ "nixpkgs=${…}" ]
+, system ? builtins.currentSystem
+, name ? "evaluation"
+}:
+let
+  common = import ./evaluator-words.nix;
+in
+derivation ({
+  inherit name system;
+  builder = "/nix/var/airlock/bin/airlock";
+  args = [ "evaluate" "${nix}/bin/nix-instantiate" ] ++ common.words { inherit file expr attrs args; };
+  requiredSystemFeatures = [ "airlock" ];
+} // (if nixPath == [ ] then { } else { airlockNixPath = nixPath; }))

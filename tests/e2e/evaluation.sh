@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# An evaluation is done once, whoever asks for it; what changes it changes it; what is not closed runs as it is.
+# shellcheck disable=SC2016  # scripts and expressions in quotes are for the sandbox to expand
+. "$(dirname "$0")/lib.sh"
+nix_files=$(cd -- "$tests/../../scripts/nix" && pwd -P)
+
+mkdir tree
+cat >tree/default.nix <<'NIX'
+{ shell, label ? "a", count ? 3 }:
+let
+  path = builtins.storePath shell;
+  one = n: derivation {
+    name = "${label}-${toString n}"; system = builtins.currentSystem; builder = "${path}/bin/sh"; PATH = "${path}/bin";
+    outputs = [ "out" "dev" ]; args = [ "-euc" "echo ${label} ${toString n} >$out; echo dev >$dev" ];
+  };
+in builtins.trace "EVALUATED ${label}" { first = one 1; dev = (one 1).dev; all = builtins.genList one count; }
+NIX
+tree=$(nix-store --add tree)
+export tree
+
+# asks NAME COMMANDS: a build whose commands run with airlock's programs first on PATH.
+asks() {
+  outer "$1" "tree = builtins.storePath \"$tree\"; ${3-}" <<SCRIPT
+export PATH=/nix/var/airlock/bin:\$PATH
+$2
+SCRIPT
+}
+evaluations() { query "select count(*) from sessions where derivation like '%-evaluation.drv'"; }
+
+step "the same call in two builds is evaluated once"
+asks one 'nix-instantiate $tree --argstr shell $shell -A all >$out'
+asks two 'nix-instantiate --argstr shell $shell $tree --attr all >$out'
+one=$(build one)
+equal "derivations" 3 "$(wc -l <"$one")"
+contains "the trace is in the build's log" "EVALUATED a" "$(cat one.log)"
+equal "evaluations" 1 "$(evaluations)"
+two=$(build two)
+lacks "no second trace" "EVALUATED" "$(cat two.log)"
+equal "evaluations" 1 "$(evaluations)"
+equal "the derivations" "$(cat "$one")" "$(cat "$two")"
+equal "as Nix itself names them" "$(nix-instantiate "$tree" --argstr shell "$AIRLOCK_SHELL" -A all 2>/dev/null)" "$(cat "$one")"
+equal "all are references" 3 "$(references "$two" | grep -c '\.drv$')"
+
+step "instantiate.nix makes the same from outside"
+cat >outside.nix <<NIX
+import $nix_files/instantiate.nix {
+  nix = builtins.storePath "$AIRLOCK_NIX"; file = builtins.storePath "$tree"; attrs = [ "all" ];
+  args.shell = builtins.storePath "$AIRLOCK_SHELL";
+}
+NIX
+outside=$(build outside)
+equal "evaluations" 1 "$(evaluations)"
+equal "its output" "$(cat "$one")" "$(cat "$outside")"
+
+step "another expression, argument or search path is another evaluation"
+asks argument 'nix-instantiate $tree --argstr shell $shell -A all --argstr label b >$out'
+asks number 'nix-instantiate $tree --argstr shell $shell -A all --arg count 2 >$out'
+asks text 'nix-instantiate -E "import $tree" --argstr shell $shell -A first >$out'
+asks path 'nix-instantiate "<mine>" --argstr shell $shell -A first >$out' "airlockNixPath = [ \"mine=$tree\" ];"
+asks variable 'NIX_PATH=mine=$tree nix-instantiate "<mine>" --argstr shell $shell -A first >$out'
+asks input 'echo "{ shell }: import <mine> { inherit shell; }" | nix-instantiate - -I mine=$tree --argstr shell $shell -A first >$out'
+asks loose 'echo "{ shell }: import <mine> { inherit shell; }" >file.nix; nix-instantiate file.nix -I mine=$tree --argstr shell $shell -A first >$out'
+before=1
+for name in argument number text path variable input loose; do
+  out=$(build "$name")
+  before=$((before + 1))
+  equal "evaluations after '$name'" $before "$(evaluations)"
+  contains "$name" .drv "$(cat "$out")"
+done
+
+step "nix-build links and prints; outputs keep their names"
+asks builds 'nix-build $tree --argstr shell $shell -A first -A dev >printed
+  { cat printed; readlink result; readlink result-2-dev || readlink result-dev; } >$out
+  cat result >>$out; cat $(nix-build --no-out-link $tree --argstr shell $shell -A first) >>$out
+  nix-instantiate $tree --argstr shell $shell -A dev --add-root link --indirect >>$out; readlink link >>$out'
+out=$(build builds)
+cat "$out"
+equal "printed and linked" "$(sed -n 1,2p "$out")" "$(sed -n 3,4p "$out")"
+equal "built" "a 1 a 1" "$(sed -n 5,6p "$out" | tr '\n' ' ' | sed 's/ $//')"
+contains "the root's name" "/link!dev" "$(sed -n 7p "$out")"
+contains "the root" ".drv" "$(sed -n 8p "$out")"
+
+step "a failing evaluation: Nix's own message, a failure's status, nothing kept"
+asks failing 'status=0; nix-instantiate -E "throw \"no such luck\"" 2>said || status=$?; echo $status >$out; cat said >>$out'
+out=$(build failing)
+equal "status" 1 "$(head -n 1 "$out")"
+contains "the message" "no such luck" "$(cat "$out")"
+equal "evaluations, each with a result but this one" "$(evaluations)" "$(($(find /nix/store -maxdepth 1 -name '*-evaluation' | wc -l) + 1))"
+
+step "a call that is not closed runs as it is"
+asks as-is 'cp -r $tree copy; chmod -R u+w copy; mkdir lib; mv copy/default.nix lib/; echo "import ./lib" >copy/default.nix; mv lib copy/
+  nix-instantiate copy --argstr shell $shell -A first >$out
+  nix-instantiate --eval -E "1 + 1" >>$out; echo "2 + 2" | nix-instantiate --eval - >>$out
+  echo "import ./copy" | nix-instantiate - --argstr shell $shell -A first >>$out'
+before=$(evaluations)
+out=$(build as-is)
+equal "evaluations" "$before" "$(evaluations)"
+contains "the derivation" "-a-1.drv" "$(head -n 1 "$out")"
+equal "evaluated" "2 4" "$(sed -n 2,3p "$out" | tr '\n' ' ' | sed 's/ $//')"
+equal "from stdin" "$(sed -n 1p "$out")" "$(sed -n 4p "$out")"
+
+step "garbage: what the evaluation lists lives as long as it does"
+drvs=$(cat "$outside")
+ln -s "$outside" "$state/gcroots/evaluation"
+settled
+nix-collect-garbage >gc.log 2>&1 || fail "$(cat gc.log)"
+for drv in $drvs; do [ -e "$drv" ] || fail "$drv was collected"; done
+rm "$state/gcroots/evaluation"
+nix-collect-garbage >gc.log 2>&1 || fail "$(cat gc.log)"
+for drv in $drvs; do [ ! -e "$drv" ] || fail "$drv is still there"; done
+store_is_clean
