@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "daemon/mediator/lock_files.hpp"
 #include "daemon/mediator/session.hpp"
 #include "daemon/policy/fixed_output.hpp"
 
@@ -91,7 +92,7 @@ tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& 
     return tl::unexpected(policy.error());
   const auto inputs = direct_inputs(config, *derivation);
   if (!inputs) return tl::unexpected(inputs.error());
-  Opening opening{*std::move(derivation), {}, {}};
+  Opening opening{*std::move(derivation), {}, {}, {}};
   std::optional<StorePath> missing;
   opening.inputs =
       PathInfos(config.layout, connect).whole_closure(*inputs, [&](const StorePath& input) {
@@ -102,6 +103,9 @@ tl::expected<std::optional<Opening>, std::string> prepare_session(const Config& 
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);
   if (!search_path) return tl::unexpected(search_path.error());
   opening.search_path = *std::move(search_path);
+  auto locks = locks_of(opening.derivation, config.layout, opening.inputs);
+  if (!locks) return tl::unexpected(locks.error());
+  opening.locks = *std::move(locks);
   return opening;
 }
 
