@@ -5,6 +5,7 @@
 # A name server that is none of ours must not be asked, and git as root serves folders of root's.
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 mkdir served
+touch requests
 
 make_certificate() {
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=airlock-test-ca -keyout ca.key -out ca.pem 2>/dev/null
@@ -63,7 +64,8 @@ is_ended() {
 # fetches NAME ATTRIBUTES: NAME.nix evaluates its own `fetch` and reads what came.
 fetches() {
   outer "$1" "fetch = ''$2''; ${3-}" <<'SCRIPT'
-tree=$(nix-instantiate --eval --read-write-mode -E "$fetch" 2>said | tr -d '"') || { cat said >&2; die "it cannot be fetched"; }
+nix-instantiate --eval --read-write-mode -E "$fetch" >answer || die "it cannot be fetched"
+tree=$(tr -d '"' <answer)
 if [ -d "$tree" ]; then
   [ "$(ls -A $tree | tr '\n' ' ')" = 'hello sub ' ] && [ "$($tree/sub/program)" = run ] && [ -L $tree/sub/link ]
   content=$(cat $tree/hello)
@@ -160,7 +162,7 @@ cat >flake/flake.nix <<NIX
 NIX
 cat >flake/flake.lock <<JSON
 {"nodes": {
-  "tar": {"flake": false, "locked": {"type": "tarball", "url": "$url/tar.tar.gz", "lastModified": 1, "narHash": "$(sri "${hash_of[tar]}")"},
+  "tar": {"flake": false, "locked": {"type": "tarball", "url": "$url/tar.tar.gz", "narHash": "$(sri "${hash_of[tar]}")"},
     "original": {"type": "tarball", "url": "$url/tar.tar.gz"}},
   "repo": {"flake": false, "locked": {"type": "git", "url": "$url/git/repo", "rev": "$commit", "revCount": 1, "lastModified": 1,
     "narHash": "$git_hash"}, "original": {"type": "git", "url": "$url/git/repo"}},
