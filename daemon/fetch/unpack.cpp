@@ -38,15 +38,16 @@ tl::unexpected<std::string> failed(std::string_view name) {
 tl::expected<std::vector<std::string>, std::string> parts_of(std::string_view name,
                                                              unsigned depth) {
   std::vector<std::string> parts;
-  if (name.starts_with('/')) return refused(name, "has an absolute name");
+  const auto whole = name;
+  if (name.starts_with('/')) return refused(whole, "has an absolute name");
   while (!name.empty()) {
     const auto part = name.substr(0, name.find('/'));
     name.remove_prefix(std::min(part.size() + 1, name.size()));
     if (part.empty() || part == ".") continue;
-    if (part == "..") return refused(part, "leads out of the archive");
-    if (part.size() > longest_name) return refused(part, "has a name that is too long");
+    if (part == "..") return refused(whole, "leads out of the archive");
+    if (part.size() > longest_name) return refused(whole, "has a name that is too long");
     parts.emplace_back(part);
-    if (parts.size() > depth) return refused(part, "lies too deep");
+    if (parts.size() > depth) return refused(whole, "lies too deep");
   }
   return parts;
 }

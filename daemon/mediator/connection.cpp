@@ -105,7 +105,12 @@ class Connection {
   void fetch_what_is_locked(const Request& request, Call& call) {
     for (const auto& path : request.asks_for()) {
       const auto outcome = session_.fetches().make_visible(path, call);
-      if (!outcome) continue;
+      if (!outcome) {
+        if (const auto hint = session_.fetches().hint(path, session_);
+            hint && asked_by_fetchers(operation_->op))
+          wire::write_log_message(writer_, wire::LogLine{*hint + "\n"}, version_);
+        continue;
+      }
       const auto succeeded = outcome->failure.empty();
       services_.ledger.record(
           {session_.ledger_id(), index_, "Fetch", outcome->origin,
@@ -116,6 +121,11 @@ class Connection {
       if (!succeeded)
         wire::write_log_message(writer_, wire::LogLine{outcome->failure + "\n"}, version_);
     }
+  }
+
+  /// What fetchers ask before they go to the network; other questions are asked for other reasons.
+  static bool asked_by_fetchers(wire::Op op) {
+    return op == wire::Op::is_valid_path || op == wire::Op::ensure_path;
   }
 
   /// Profile strict. The verdict may change by what an upload turned out to hold.

@@ -142,6 +142,18 @@ std::optional<LockedFetches::Outcome> LockedFetches::make_visible(const StorePat
   return outcome;
 }
 
+std::optional<std::string> LockedFetches::hint(const StorePath& path,
+                                               const policy::Scene& scene) const {
+  if (path.name() != "source" && !path.name().ends_with("-src")) return std::nullopt;
+  if (locks_.contains(path) || scene.visible(path)) return std::nullopt;
+  return fmt::format(
+      "airlock: {} is not in this build, and no lock file of its derivation says where it comes "
+      "from; to have it fetched, name its URL and hash in flake.lock, npins/sources.json or "
+      "nix/sources.json at the top of one of the derivation's sources, or in a file that its "
+      "attribute airlockLocks lists",
+      scene.layout().print(path));
+}
+
 std::optional<std::string> LockedFetches::take_turn(const StorePath& path, const Call& call) {
   std::unique_lock lock(mutex_);
   done_.wait(lock, [&] { return !under_way_.contains(path); });

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "daemon/fetch/locks.hpp"
+#include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
 
 namespace airlock {
@@ -29,6 +30,11 @@ class LockedFetches {
   /// visible already. Otherwise it is made visible, if it may be and can be. Throws Condemned when
   /// the policy is to let a sandbox see no failure; wire::WatchedHungUp when the client is gone.
   [[nodiscard]] std::optional<Outcome> make_visible(const StorePath& path, Call& call);
+
+  /// What a client is told that asks for a path which is neither visible nor locked and has the
+  /// name of a fetched tree: it would go to the network next.
+  [[nodiscard]] std::optional<std::string> hint(const StorePath& path,
+                                                const policy::Scene& scene) const;
 
  private:
   /// Waits for its turn. Without a value it is this caller's to fetch; otherwise how it ended.

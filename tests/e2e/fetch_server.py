@@ -22,10 +22,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*arguments, directory=folder)
 
     def log_message(self, *_):
+        pass
+
+    def note(self):
         with open(os.path.join(notes, "requests"), "a", encoding="ascii") as file:
             file.write(f"{self.path}\n")
 
     def do_GET(self):
+        self.note()
         url = urllib.parse.urlsplit(self.path)
         if url.path.startswith("/git/"):
             self.run_git(b"")
@@ -42,6 +46,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     def do_POST(self):
+        self.note()
         self.run_git(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def run_git(self, body):
