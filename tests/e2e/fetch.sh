@@ -158,6 +158,12 @@ cat >flake/flake.nix <<NIX
   outputs = { self, tar, repo, forge }: {
     answer = builtins.concatStringsSep " " (map (input: builtins.readFile "\${input}/hello") [ tar repo forge ]);
     paths = "\${tar} \${repo} \${forge}";
+    built = derivation {
+      name = "built";
+      system = "$(nix-instantiate --eval -E builtins.currentSystem | tr -d '"')";
+      builder = "/bin/sh";
+      args = [ "-c" "read line <\${tar}/hello; echo built from \$line >\$out" ];
+    };
   };
 }
 NIX
@@ -173,9 +179,12 @@ cat >flake/flake.lock <<JSON
   "root": {"inputs": {"tar": "tar", "repo": "repo", "forge": "forge"}}}, "root": "root", "version": 7}
 JSON
 outer flakes 'src = ./flake;' <<'SCRIPT'
-flake() { nix --extra-experimental-features 'nix-command flakes' eval --no-write-lock-file --raw "path:$src#$1"; }
-flake answer >answer
-flake paths >paths
+flake() { nix --extra-experimental-features 'nix-command flakes' "$@"; }
+flake eval --no-write-lock-file --raw "path:$src#answer" >answer
+flake eval --no-write-lock-file --raw "path:$src#paths" >paths
+flake build --no-write-lock-file --out-link built "path:$src#built"
+cat built
+[ "$(cat built)" = "built from four" ] || die "an inner build has not got its input"
 for path in $(cat paths); do [ -r $path/hello ] || die "$path cannot be read"; done
 mkdir $out
 cp answer paths $out
