@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -25,6 +26,10 @@ tl::unexpected<std::string> unreadable(const std::string& file, int error) {
 std::string limit_hint(std::string_view key, std::uint64_t value) {
   return "the limit is " + std::to_string(value) + "; to allow more, raise limits." +
          std::string(key) + " in " + Config::default_file;
+}
+
+bool FetchConfig::allows(std::string_view scheme) const {
+  return std::find(schemes.begin(), schemes.end(), scheme) != schemes.end();
 }
 
 tl::expected<Config, std::string> Config::load(const std::string& file) {

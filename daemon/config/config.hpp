@@ -36,6 +36,18 @@ struct Limits {
   std::chrono::seconds starvation{600};  ///< an inner build's wait for a build user or machine
 };
 
+/// What airlock-fetchd may fetch for the lock files of a build, and from where.
+struct FetchConfig {
+  std::string user = "airlock-fetch";         ///< airlock-fetchd runs as; its group has its name
+  std::vector<std::string> schemes{"https"};  ///< of https, http, file, path; also behind "git+"
+  bool allow_loopback = false;                ///< addresses of this machine itself
+  bool allow_private = false;                 ///< addresses of private networks
+  std::string ca_file;                        ///< certificate authorities; empty: the system's
+  std::uint64_t max_bytes = 4ull << 30;       ///< of a download, and of what is unpacked from it
+  std::chrono::seconds timeout{600};          ///< one fetch
+  [[nodiscard]] bool allows(std::string_view scheme) const;
+};
+
 /// The end of a sentence about something that went over one of the Limits: what its value is, and
 /// under which key to raise it.
 [[nodiscard]] std::string limit_hint(std::string_view key, std::uint64_t value);
@@ -55,6 +67,8 @@ struct Limits {
 ///   [limits]
 ///   connections = 64  string-bytes = …   # as struct Limits, dashes for underscores, times in
 ///   seconds
+///   [fetch]                              # what lock files name, see docs/fetching.md
+///   schemes = ["https"]  allow-loopback = false  …   # as struct FetchConfig
 ///
 /// What goes over one of paths, granted-bytes, machine-builds, build-time, starvation and depth is
 /// ended with a sentence that names the key; one more than `builds` waits for a place.
@@ -68,6 +82,7 @@ struct Config {
   std::string pre_build_hook;
   std::string post_build_hook;
   Limits limits;
+  FetchConfig fetch;
   StoreLayout layout;
   boundary::SocketPaths sockets;
 

@@ -111,6 +111,55 @@ Problem set_fixed_output(const toml::node& value, Config& config) {
   return "\"sealed\", \"open\" or \"closed\"";
 }
 
+Problem set_schemes(const toml::node& value, Config& config) {
+  static constexpr std::array<std::string_view, 4> known{"https", "http", "file", "path"};
+  const auto* list = value.as_array();
+  std::vector<std::string> schemes;
+  bool valid = list != nullptr;
+  for (std::size_t i = 0; valid && i < list->size(); ++i) {
+    const auto text = (*list)[i].value_exact<std::string>();
+    valid = text && std::ranges::find(known, *text) != known.end();
+    if (valid) schemes.push_back(*text);
+  }
+  if (!valid) return "a list of \"https\", \"http\", \"file\", \"path\"";
+  config.fetch.schemes = std::move(schemes);
+  return std::nullopt;
+}
+
+/// A key of [fetch] that holds an integer, as the limits do.
+Key fetch_number(std::string_view name, std::int64_t least, std::int64_t most,
+                 void (*store)(FetchConfig&, std::int64_t)) {
+  return {name,
+          [=](const toml::node& value, Config& config) -> Problem {
+            const auto number = value.value_exact<std::int64_t>();
+            if (!number || *number < least || *number > most)
+              return "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+            store(config.fetch, *number);
+            return std::nullopt;
+          },
+          {}};
+}
+
+Key fetch_switch(std::string_view name, bool FetchConfig::*field) {
+  return {name,
+          [field](const toml::node& value, Config& config) -> Problem {
+            const auto flag = value.value_exact<bool>();
+            if (!flag) return "true or false";
+            config.fetch.*field = *flag;
+            return std::nullopt;
+          },
+          {}};
+}
+
+Key fetch_text(std::string_view name, std::string FetchConfig::*field,
+               bool (*valid)(std::string_view), std::string_view expected) {
+  return {name,
+          [=](const toml::node& value, Config& config) {
+            return set_string(value, config.fetch.*field, valid, expected);
+          },
+          {}};
+}
+
 std::string at(const std::string& file, const toml::source_region& region) {
   return file + ":" + std::to_string(region.begin.line) + ": ";
 }
@@ -168,11 +217,28 @@ std::vector<Key> all_keys() {
       limit("build-time", &Limits::build_time, 1, 86400 * 365),
       limit("starvation", &Limits::starvation, 1, 86400 * 365),
   };
+  const std::vector<Key> fetch{
+      fetch_text("user", &FetchConfig::user, is_account_name,
+                 "the name of an account, like \"airlock-fetch\""),
+      {"schemes", set_schemes, {}},
+      fetch_switch("allow-loopback", &FetchConfig::allow_loopback),
+      fetch_switch("allow-private", &FetchConfig::allow_private),
+      fetch_text("ca-file", &FetchConfig::ca_file, is_absolute, "an absolute path in quotes"),
+      fetch_number("max-bytes", 4096, largest,
+                   [](FetchConfig& config, std::int64_t number) {
+                     config.max_bytes = static_cast<std::uint64_t>(number);
+                   }),
+      fetch_number("timeout", 1, 86400,
+                   [](FetchConfig& config, std::int64_t number) {
+                     config.timeout = std::chrono::seconds(number);
+                   }),
+  };
   return {
       account("user", &Config::user),      account("group", &Config::group),
       {"features", set_features, {}},      path("ledger", &Config::ledger),
       path("upstream", &Config::upstream), {"fixed-output", set_fixed_output, {}},
       {"hooks", nullptr, hooks},           {"limits", nullptr, limits},
+      {"fetch", nullptr, fetch},
   };
 }
 

@@ -90,6 +90,7 @@ class Connection {
     subject_ = request->subject(session_.layout());
     const auto body = wire::open_upload(operation_->body(version_), reader_, writer_, version_);
     Call call{session_, services_, upstream_, writer_, version_, socket_, body.get()};
+    if (!passage_) fetch_what_is_locked(*request, call);
     auto verdict = request->decide(session_);
     const auto handled =
         passage_ ? request->forward(call, *passage_) : decide_and_handle(*request, call, verdict);
@@ -98,6 +99,33 @@ class Connection {
            handled.has_value());
     writer_.flush();
     operation_ = nullptr;
+  }
+
+  /// Before the question is decided, since a decision looks at what is visible.
+  void fetch_what_is_locked(const Request& request, Call& call) {
+    for (const auto& path : request.asks_for()) {
+      const auto outcome = session_.fetches().make_visible(path, call);
+      if (!outcome) {
+        if (const auto hint = session_.fetches().hint(path, session_);
+            hint && asked_by_fetchers(operation_->op))
+          wire::write_log_message(writer_, wire::LogLine{*hint + "\n"}, version_);
+        continue;
+      }
+      const auto succeeded = outcome->failure.empty();
+      services_.ledger.record(
+          {session_.ledger_id(), index_, "Fetch", outcome->origin,
+           std::string(policy::name_of(outcome->verdict.decision)),
+           std::string(outcome->verdict.rule), outcome->failure, succeeded,
+           std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
+      // The question itself has an ordinary answer, which says nothing of the reason.
+      if (!succeeded)
+        wire::write_log_message(writer_, wire::LogLine{outcome->failure + "\n"}, version_);
+    }
+  }
+
+  /// What fetchers ask before they go to the network; other questions are asked for other reasons.
+  static bool asked_by_fetchers(wire::Op op) {
+    return op == wire::Op::is_valid_path || op == wire::Op::ensure_path;
   }
 
   /// Profile strict. The verdict may change by what an upload turned out to hold.

@@ -16,7 +16,9 @@ Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect
       ledger_(ledger),
       control_(control),
       builds_(ledger, config.limits),
-      services_{config, ledger, control, builds_, std::move(connect)},
+      fetcher_(config),
+      services_{config,          ledger, control, builds_,  std::move(connect),
+                Profile::strict, true,   true,    &fetcher_},
       watch_(
           builds_, [&config] { return find_build_users(config.layout); },
           [this](const Builds::Ending& ending) { condemn(ending); }) {}
@@ -132,7 +134,8 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
   spdlog::info("{}: session {} is open", derivation.base(), ledger_id);
   control_.ready(number, opening->view);
   return std::make_shared<Session>(number, ledger_id, derivation, std::move(opening->derivation),
-                                   std::move(opening->inputs), services_);
+                                   std::move(opening->inputs), services_,
+                                   std::move(opening->locks));
 }
 
 void Mediator::end(SessionNumber number) {

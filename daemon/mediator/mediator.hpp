@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "daemon/fetch/conversation.hpp"
 #include "daemon/mediator/build_watch.hpp"
 #include "daemon/mediator/opening.hpp"
 #include "daemon/mediator/session_server.hpp"
@@ -53,6 +54,7 @@ class Mediator {
   Ledger& ledger_;
   ControlChannel& control_;
   Builds builds_;
+  fetch::FetchService fetcher_;
   Services services_;
   std::mutex mutex_;  ///< guards what is below
   std::map<LedgerSession, std::uint32_t> depths_;

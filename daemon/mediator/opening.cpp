@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/core/quote.hpp"
+#include "daemon/mediator/lock_files.hpp"
 #include "daemon/mediator/session.hpp"
 #include "daemon/policy/fixed_output.hpp"
 #include "daemon/policy/nix_config.hpp"
@@ -131,7 +132,7 @@ tl::expected<std::optional<Opening>, Refusal> prepare_session(const Config& conf
 
   const auto inputs = direct_inputs(config, *derivation);
   if (!inputs) return tl::unexpected(inputs.error());
-  Opening opening{*std::move(derivation), {}, {}};
+  Opening opening{*std::move(derivation), {}, {}, {}};
   std::optional<StorePath> missing;
   opening.inputs =
       PathInfos(config.layout, connect).whole_closure(*inputs, [&](const StorePath& input) {
@@ -142,6 +143,9 @@ tl::expected<std::optional<Opening>, Refusal> prepare_session(const Config& conf
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);
   if (!search_path) return of_derivation(search_path.error());
   opening.view = {*std::move(search_path), *std::move(settings)};
+  auto locks = locks_of(opening.derivation, config.layout, opening.inputs);
+  if (!locks) return of_derivation(locks.error());
+  opening.locks = *std::move(locks);
   return opening;
 }
 

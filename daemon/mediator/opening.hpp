@@ -6,6 +6,7 @@
 #include <tl/expected.hpp>
 
 #include "daemon/core/derivation.hpp"
+#include "daemon/fetch/locks.hpp"
 #include "daemon/mediator/boundary.hpp"
 #include "daemon/mediator/upstream.hpp"
 
@@ -16,6 +17,7 @@ struct Opening {
   Derivation derivation;
   std::set<StorePath> inputs;  ///< the closure of the build's inputs: the first visible set
   Boundary::View view;         ///< from airlockNixPath and airlockNixConfig
+  fetch::Locks locks;          ///< of its lock files, see lock_files.hpp
 };
 
 /// Why a build is refused: one sentence for its user.

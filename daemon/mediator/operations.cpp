@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/observed.hpp"
@@ -46,6 +47,18 @@ std::string describe(const R& request, const StoreLayout& layout) {
   }
 }
 
+/// What clients of one version or another ask before they would go to the network themselves.
+template <class R>
+std::set<StorePath> asked_for(const R& request) {
+  if constexpr (std::is_same_v<R, wire::IsValidPath> || std::is_same_v<R, wire::EnsurePath> ||
+                std::is_same_v<R, wire::AddTempRoot> || std::is_same_v<R, wire::QueryPathInfo>)
+    return {request.path};
+  else if constexpr (std::is_same_v<R, wire::QueryValidPaths>)
+    return request.paths;
+  else
+    return {};
+}
+
 std::string printable(std::string text) {
   if (text.size() > longest_subject) text.resize(longest_subject);
   std::replace_if(
@@ -64,6 +77,7 @@ class RequestOf final : public Request {
   std::string subject(const StoreLayout& layout) const override {
     return printable(describe(arguments_, layout));
   }
+  std::set<StorePath> asks_for() const override { return asked_for(arguments_); }
   policy::Verdict decide(const policy::Scene& scene) const override {
     return rule(arguments_, scene);
   }

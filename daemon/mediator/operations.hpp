@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,9 @@ class Request {
 
   /// What it is about, for the ledger: paths and names, at most 4 KiB, printable.
   [[nodiscard]] virtual std::string subject(const StoreLayout& layout) const = 0;
+  /// The paths whose presence it asks about: those that are locked are fetched first. None for
+  /// other operations.
+  [[nodiscard]] virtual std::set<StorePath> asks_for() const = 0;
   [[nodiscard]] virtual policy::Verdict decide(const policy::Scene& scene) const = 0;
   [[nodiscard]] virtual Handled handle(Call& call) const = 0;
   /// Profile observe: has the daemon decide and do it, and notes what the session may see since.

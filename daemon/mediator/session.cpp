@@ -35,7 +35,8 @@ tl::expected<Derivation, std::string> read_derivation(const Config& config, cons
 }
 
 Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
-                 Derivation derivation, std::set<StorePath> inputs, Services& services)
+                 Derivation derivation, std::set<StorePath> inputs, Services& services,
+                 fetch::Locks locks)
     : number_(number),
       ledger_id_(ledger_id),
       path_(std::move(path)),
@@ -46,7 +47,8 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),
-      infos_(services.config.layout, services.connect_upstream, services.use_database) {}
+      infos_(services.config.layout, services.connect_upstream, services.use_database),
+      fetches_(std::move(locks)) {}
 
 bool Session::visible(const StorePath& path) const {
   const std::shared_lock lock(visible_mutex_);
@@ -164,6 +166,12 @@ void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
   for (const auto& path : paths) services_.ledger.record_grant(ledger_id_, path, how);
   const std::unique_lock visible_lock(visible_mutex_);
   visible_.merge(paths);
+}
+
+bool Session::grant_if_valid(const StorePath& path, const std::string& how) {
+  if (!infos_.query(path)) return false;
+  grant({path}, how);
+  return true;
 }
 
 void Session::account_for(const PathInfos::Sizes& closure) {

@@ -15,10 +15,15 @@
 #include "daemon/mediator/boundary.hpp"
 #include "daemon/mediator/builds.hpp"
 #include "daemon/mediator/debts.hpp"
+#include "daemon/mediator/locked_fetches.hpp"
 #include "daemon/mediator/path_infos.hpp"
 #include "daemon/policy/scene.hpp"
 
 namespace airlock {
+
+namespace fetch {
+class Fetcher;
+}
 
 /// Who decides what a client may do.
 enum class Profile {
@@ -36,6 +41,7 @@ struct Services {
   Profile profile = Profile::strict;
   bool keeps_debts = true;   ///< grants are held by roots on disk, for outputs to be settled
   bool use_database = true;  ///< Nix's own database is that of upstream
+  fetch::Fetcher* fetcher = nullptr;  ///< for what is locked; null: nothing is fetched
 };
 
 /// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.
@@ -52,7 +58,7 @@ class Condemned : public std::runtime_error {
 class Session final : public policy::Scene {
  public:
   Session(SessionNumber number, LedgerSession ledger_id, StorePath path, Derivation derivation,
-          std::set<StorePath> inputs, Services& services);
+          std::set<StorePath> inputs, Services& services, fetch::Locks locks = {});
 
   [[nodiscard]] SessionNumber number() const { return number_; }
   [[nodiscard]] LedgerSession ledger_id() const { return ledger_id_; }
@@ -91,6 +97,10 @@ class Session final : public policy::Scene {
   /// The same for a path that was added, whose references the rules had to find visible; info as
   /// upstream gave it.
   void grant_added(const StorePath& path, const wire::PathInfo& info);
+  /// grant, for one path that need not be valid; false when it is not.
+  [[nodiscard]] bool grant_if_valid(const StorePath& path, const std::string& how);
+  /// What its derivation's lock files name.
+  [[nodiscard]] LockedFetches& fetches() { return fetches_; }
   /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
   /// is not valid is left out.
   void note(const std::set<StorePath>& paths);
@@ -136,6 +146,7 @@ class Session final : public policy::Scene {
   std::set<StorePath> held_ahead_;
 
   PathInfos infos_;
+  LockedFetches fetches_;
 
   mutable std::mutex state_mutex_;
   bool ended_ = false;

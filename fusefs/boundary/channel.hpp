@@ -46,6 +46,9 @@ struct SocketPaths {
   /// 0750 root:airlock; holds the one socket that airlockd may connect to.
   [[nodiscard]] std::string mediator_folder() const { return run + "/airlockd"; }
   [[nodiscard]] std::string mediator() const { return run + "/airlockd/control"; }
+  /// airlock-fetchd's; holds the one socket at which airlockd asks for what lock files name.
+  [[nodiscard]] std::string fetch_folder() const { return run + "/airlock-fetch"; }
+  [[nodiscard]] std::string fetch() const { return run + "/airlock-fetch/socket"; }
 };
 
 }  // namespace airlock::boundary

@@ -27,6 +27,11 @@ constexpr const char* nix_conf =
     "flake-registry =\n"
     "build-users-group =\n";
 
+/// What a client says when it would fetch something that is not locked.
+constexpr std::string_view no_proxy_is_there =
+    "airlock-fetches-only-what-is-locked.add-a-hash-and-lock-it."
+    "in-flake.lock-or-npins-or-niv-or-the-attribute-airlockLocks.see-docs-fetching.invalid";
+
 std::string environment_script(const std::string& conf_dir) {
   return "# Source this before running Nix inside the build:  . " + conf_dir +
          "/env\n"
@@ -40,7 +45,24 @@ std::string environment_script(const std::string& conf_dir) {
          "  mkdir -p \"$HOME\"\n"
          "  XDG_CACHE_HOME=\"$HOME/.cache\"\n"
          "  export HOME XDG_CACHE_HOME\n"
-         "fi\n";
+         "fi\n"
+         "# What is locked comes through the airlock. For the rest there is no network, and the "
+         "name\n"
+         "# of a proxy that cannot be is the one thing that Nix, git and curl all tell when they "
+         "find\n"
+         "# that out. Fixed-output builds, which have a network, are left alone.\n"
+         "airlock_network=\n"
+         "while read -r airlock_interface _; do\n"
+         "  case $airlock_interface in Inter-* | face* | lo:*) ;; *) airlock_network=yes ;; esac\n"
+         "done </proc/net/dev\n"
+         "if [ -z \"$airlock_network${all_proxy:-}${https_proxy:-}${http_proxy:-}\" ]; then\n"
+         "  all_proxy=http://" +
+         std::string(no_proxy_is_there) +
+         "\n"
+         "  no_proxy=localhost,127.0.0.1,::1\n"
+         "  export all_proxy no_proxy\n"
+         "fi\n"
+         "unset airlock_network airlock_interface\n";
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ build_preset() {
 # whoever names another one keeps it up to date.
 require_programs() {
   local program missing=()
-  for program in bin/airlock bin/airlockd bin/airlock-fs libexec/airlock/pre-build-hook libexec/airlock/post-build-hook; do
+  for program in bin/airlock bin/airlockd bin/airlock-fetchd bin/airlock-fs libexec/airlock/pre-build-hook libexec/airlock/post-build-hook; do
     [ -x "$build/$program" ] || missing+=("$program")
   done
   [ ${#missing[@]} -gt 0 ] || return 0

@@ -2,7 +2,7 @@
 # Which root folder an environment takes its system from: this machine, a Debian kept in the cache, or any folder.
 
 # Beside Nix: what end-to-end tests run.
-debian_packages='busybox-static fuse3 nix-bin procps python3 sqlite3'
+debian_packages='busybox-static fuse3 git nix-bin openssl procps python3 sqlite3'
 
 # system_root debian12|debian13|DIR: prints the folder, "/" for this machine. Makes the cached one if it is missing.
 system_root() {
@@ -28,7 +28,8 @@ debian_root() {
     echo /
     return
   fi
-  local kept=$cache/debian$1
+  # Its name changes with what is in it: a folder made for an older list is not taken for this one.
+  local kept=$cache/debian$1-$(cksum <<<"$debian_packages" | cut -d' ' -f1)
   if [ ! -d "$kept" ]; then
     lock_file "$cache/debian$1.lock" 8
     [ -d "$kept" ] || make_debian "$2" "$kept" >&2

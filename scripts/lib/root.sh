@@ -61,18 +61,19 @@ show_folder() {
   mount --rbind -- "$2" "$1$2"
 }
 
-# write_accounts ROOT: the build users, and airlock's own.
+# write_accounts ROOT: the build users, and airlock's own two.
 write_accounts() {
   local etc=$1/etc members='' file number
   for file in passwd group; do
-    { grep -v -e '^nixbld' -e '^airlock:' "$etc/$file" || true; } >"$etc/$file.new"
+    { grep -v -e '^nixbld' -e '^airlock:' -e '^airlock-fetch:' "$etc/$file" || true; } >"$etc/$file.new"
   done
   for number in 1 2 3 4 5 6 7 8; do
     echo "nixbld$number:x:$((30000 + number)):30000:Nix build user $number:/var/empty:/usr/sbin/nologin" >>"$etc/passwd.new"
     members+=${members:+,}nixbld$number
   done
   echo 'airlock:x:30100:30100:airlock:/var/lib/airlock:/usr/sbin/nologin' >>"$etc/passwd.new"
-  printf '%s\n' "nixbld:x:30000:$members" 'airlock:x:30100:' >>"$etc/group.new"
+  echo 'airlock-fetch:x:30101:30101:airlock fetches:/var/empty:/usr/sbin/nologin' >>"$etc/passwd.new"
+  printf '%s\n' "nixbld:x:30000:$members" 'airlock:x:30100:' 'airlock-fetch:x:30101:' >>"$etc/group.new"
   for file in passwd group; do mv -- "$etc/$file.new" "$etc/$file"; done
   # Programs of another system than this one cannot load its name services: files is built into all of them.
   printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' >"$etc/nsswitch.conf"

@@ -91,7 +91,7 @@ TEST_CASE("a mistake is a sentence with file, line, key and remedy") {
   const auto mistake = GENERATE(values<Mistake>({
       {"\nuzer = 'x'",
        "airlock.toml:2: unknown key 'uzer': correct it to one of user, group, features, ledger, "
-       "upstream, fixed-output, hooks, limits, or remove it"},
+       "upstream, fixed-output, hooks, limits, fetch, or remove it"},
       {"user = 'x'\nlimits.conections = 1",
        "airlock.toml:2: unknown key 'limits.conections': correct it to one of connections,"},
       {"user = 1", "airlock.toml:1: 'user' must be the name of an account"},
@@ -150,4 +150,29 @@ TEST_CASE("a file is laid over the defaults and the layout comes from the enviro
 }
 
 }  // namespace
+TEST_CASE("what may be fetched is configured below [fetch]") {
+  const auto parsed = [](const std::string& text) { return parse_config(text, "f", Config{}); };
+  const auto config = parsed(
+      "[fetch]\nuser = 'other'\nschemes = ['https', 'file']\nallow-loopback = true\n"
+      "allow-private = true\nca-file = '/ca'\nmax-bytes = 4096\ntimeout = 7\n");
+  REQUIRE(config);
+  CHECK(config->fetch.user == "other");
+  CHECK(config->fetch.allows("file"));
+  CHECK_FALSE(config->fetch.allows("http"));
+  CHECK(config->fetch.allow_loopback);
+  CHECK(config->fetch.allow_private);
+  CHECK(config->fetch.ca_file == "/ca");
+  CHECK(config->fetch.max_bytes == 4096);
+  CHECK(config->fetch.timeout == std::chrono::seconds(7));
+  CHECK(parsed("[fetch]\nschemes = []\n"));
+  CHECK(parsed("[fetch]\nschemes = ['ftp']\n").error() ==
+        "f:2: 'fetch.schemes' must be a list of \"https\", \"http\", \"file\", \"path\"");
+  CHECK(parsed("[fetch]\nallow-loopback = 1\n").error() ==
+        "f:2: 'fetch.allow-loopback' must be true or false");
+  CHECK(parsed("[fetch]\nca-file = 'relative'\n").error() ==
+        "f:2: 'fetch.ca-file' must be an absolute path in quotes");
+  CHECK_FALSE(parsed("[fetch]\ntimeout = 0\n"));
+  CHECK_FALSE(parsed("[fetch]\nproxy = 'x'\n"));
+}
+
 }  // namespace airlock

@@ -1,0 +1,149 @@
+#include "daemon/fetch/repository.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "daemon/core/quote.hpp"
+#include "fusefs/boundary/fd.hpp"
+
+namespace airlock::fetch {
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::vector<char*> pointers(Words& words) {
+  std::vector<char*> list;
+  list.reserve(words.size() + 1);
+  for (auto& word : words) list.push_back(word.data());
+  list.push_back(nullptr);
+  return list;
+}
+
+class Git {
+ public:
+  Git(std::string folder, const FetchConfig& config, const std::string& pinned)
+      : folder_(std::move(folder)) {
+    std::string protocols;
+    for (const auto& scheme : config.schemes)
+      if (scheme != "path") protocols += (protocols.empty() ? "" : ":") + scheme;
+    environment_ = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                    "HOME=" + folder_,
+                    "LC_ALL=C",
+                    "GIT_CONFIG_NOSYSTEM=1",
+                    "GIT_CONFIG_GLOBAL=/dev/null",
+                    "GIT_TERMINAL_PROMPT=0",
+                    "GIT_ASKPASS=/bin/false",
+                    "GIT_ALLOW_PROTOCOL=" + protocols,
+                    "GIT_DIR=" + folder_ + "/git"};
+    options_ = {"-c", "http.followRedirects=false", "-c", "http.proxy=",
+                "-c", "core.hooksPath=/dev/null",   "-c", "gc.auto=0",
+                "-c", "fetch.unpackLimit=1",        "-c", "safe.directory=*",
+                "-c", "protocol.version=2",         "-c", "credential.helper="};
+    if (!pinned.empty()) add_option("http.curloptResolve=" + pinned);
+    if (!config.ca_file.empty()) add_option("http.sslCAInfo=" + config.ca_file);
+  }
+
+  /// Runs git; its standard output goes to `to`. The error is what it said last.
+  Done run(const Words& arguments, int to) {
+    const auto said = folder_ + "/said";
+    const Fd errors(::open(said.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    Words words{"git"};
+    words.insert(words.end(), options_.begin(), options_.end());
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    auto argv = pointers(words);
+    auto envp = pointers(environment_);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::dup2(to, STDOUT_FILENO);
+      ::dup2(errors.get(), STDERR_FILENO);
+      ::execvpe("git", argv.data(), envp.data());
+      constexpr std::string_view missing = "fatal: git cannot be started: is it installed?\n";
+      (void)!::write(STDERR_FILENO, missing.data(), missing.size());
+      ::_exit(127);
+    }
+    int status = -1;
+    while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+    return tl::unexpected(last_line(said));
+  }
+
+ private:
+  void add_option(std::string text) {
+    options_.emplace_back("-c");
+    options_.push_back(std::move(text));
+  }
+
+  static std::string last_line(const std::string& file) {
+    std::ifstream stream(file);
+    std::string line;
+    std::string last = "git ended without a word";
+    for (int i = 0; i < 1000 && std::getline(stream, line); ++i)
+      if (line.starts_with("fatal: ") || line.starts_with("error: ")) last = line.substr(7);
+    return quote(last);
+  }
+
+  std::string folder_;
+  Words environment_;
+  Words options_;
+};
+
+/// Attributes in the repository's own tree would have git leave files out and rewrite others.
+Done ignore_attributes(const std::string& folder) {
+  std::ofstream(folder + "/git/info/attributes")
+      << "* !export-ignore !export-subst !text !eol !crlf !filter !ident !working-tree-encoding\n";
+  return {};
+}
+
+}  // namespace
+
+Done fetch_revision(const Origin& origin, const std::string& folder, int to,
+                    const FetchConfig& config) {
+  std::string pinned;
+  if (origin.scheme() != "file") {
+    auto addresses = resolve(origin.url, config);
+    if (!addresses) return tl::unexpected(addresses.error());
+    pinned = *std::move(addresses);
+  }
+  const auto failed = [&](const std::string& reason) {
+    return tl::unexpected(fmt::format("cannot fetch {}: {}", origin.print(), reason));
+  };
+  Git git(folder, config, pinned);
+  const Fd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const auto format = origin.rev.size() == 64 ? "sha256" : "sha1";
+  if (auto done = git.run({"init", "--quiet", "--bare", "--template=",
+                           fmt::format("--object-format={}", format), folder + "/git"},
+                          nowhere.get());
+      !done)
+    return failed(done.error());
+  if (::mkdir((folder + "/git/info").c_str(), 0700) != 0 && errno != EEXIST)
+    return failed(std::strerror(errno));
+  (void)ignore_attributes(folder);
+  const Words fetch{"fetch",        "--quiet",
+                    "--no-tags",    "--no-recurse-submodules",
+                    "--no-auto-gc", "--no-write-fetch-head"};
+  auto shallow = fetch;
+  shallow.insert(shallow.end(), {"--depth=1", origin.url, origin.rev});
+  if (auto done = git.run(shallow, nowhere.get()); !done) {
+    // Not every server gives a revision by its name; what its branches and tags hold, they all do.
+    auto whole = fetch;
+    whole.insert(whole.end(),
+                 {origin.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"});
+    if (!git.run(whole, nowhere.get())) return failed(done.error());
+  }
+  if (auto done = git.run({"archive", "--format=tar", origin.rev}, to); !done)
+    return failed(done.error());
+  return {};
+}
+
+}  // namespace airlock::fetch

@@ -1,0 +1,172 @@
+#include "daemon/fetch/server.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "daemon/fetch/work.hpp"
+#include "daemon/wire/fd_stream.hpp"
+
+namespace airlock::fetch {
+
+namespace {
+
+constexpr std::size_t most_jobs = 16;
+constexpr std::chrono::seconds stall{60};
+
+/// Answers one request; runs in the process that is there for it.
+void answer(int socket, const Config& config, const std::string& folder) {
+  wire::FdSource source(socket, stall);
+  wire::FdSink sink(socket, config.limits.stall);
+  wire::Reader reader(source, config.layout, {64 * 1024, 1});
+  wire::Writer writer(sink, config.layout);
+  wire::FramedSink frames(writer);
+  const auto request = Request::decode(reader);
+  const auto done = fetch_into(request, folder, config.fetch, [&]() -> Sink& {
+    begin_content(writer);
+    return frames;
+  });
+  if (done) {
+    frames.finish();
+    spdlog::info("fetched {}", request.origin.print());
+  } else {
+    send_failure(writer, done.error());
+    spdlog::warn("{}", done.error());
+  }
+  writer.flush();
+}
+
+void limit(__rlimit_resource what, std::uint64_t most) {
+  const rlimit both{most, most};
+  ::setrlimit(what, &both);
+}
+
+[[noreturn]] void be_job(Fd socket, const Config& config, const std::string& folder, pid_t parent) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_FSIZE, config.fetch.max_bytes + (64 << 20));  // the sentence comes before the signal
+  ::alarm(static_cast<unsigned>(config.fetch.timeout.count() + 10));
+  try {
+    answer(socket.get(), config, folder);
+  } catch (const std::exception& failure) {
+    spdlog::warn("a fetch broke off: {}", failure.what());
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+Fd catch_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, signal);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return Fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+}  // namespace
+
+void Server::run() {
+  const auto signals = catch_signals();
+  for (bool stopping = false; !stopping;) {
+    std::vector<pollfd> waiting{{signals.get(), POLLIN, 0}};
+    waiting.push_back({jobs_.size() < most_jobs ? listening_.get() : -1, POLLIN, 0});
+    for (const auto& [job, details] : jobs_)
+      waiting.push_back({details.socket.get(), POLLRDHUP, 0});
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
+    std::map<pid_t, short> events;
+    auto event = waiting.begin() + 2;
+    for (const auto& [job, details] : jobs_) events[job] = (event++)->revents;
+    give_up_unwanted(events);
+    signalfd_siginfo signal{};
+    while (::read(signals.get(), &signal, sizeof signal) == sizeof signal)
+      stopping = stopping || signal.ssi_signo != SIGCHLD;
+    reap();
+    if (!stopping && (waiting[1].revents & POLLIN) != 0) accept_one();
+  }
+  for (const auto& [job, details] : jobs_) ::kill(-job, SIGKILL);
+  while (!jobs_.empty()) {
+    const auto job = ::waitpid(-1, nullptr, 0);
+    if (job > 0) end(job);
+    if (job < 0 && errno != EINTR) return;
+  }
+}
+
+void Server::accept_one() {
+  Fd socket(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket) return;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      peer.uid != client_) {
+    spdlog::warn("user {} asked for something, and only airlockd may", peer.uid);
+    return;
+  }
+  start(std::move(socket));
+}
+
+void Server::start(Fd socket) {
+  const auto folder = fmt::format("{}/{}", working_, ++count_);
+  if (::mkdir(folder.c_str(), 0700) != 0) {
+    spdlog::error("cannot make {}: {}", folder, std::strerror(errno));
+    return;
+  }
+  const auto parent = ::getpid();
+  const auto job = ::fork();
+  if (job == 0) {
+    listening_.reset();
+    jobs_.clear();
+    be_job(std::move(socket), config_, folder, parent);
+  }
+  if (job < 0) {
+    spdlog::error("cannot start a process: {}", std::strerror(errno));
+    ::rmdir(folder.c_str());
+    return;
+  }
+  ::setpgid(job, job);
+  jobs_.emplace(job, Job{std::move(socket), folder});
+}
+
+void Server::give_up_unwanted(const std::map<pid_t, short>& events) {
+  for (const auto& [job, event] : events)
+    if ((event & (POLLRDHUP | POLLHUP | POLLERR)) != 0) ::kill(-job, SIGKILL);
+}
+
+void Server::reap() {
+  for (;;) {
+    // Not collected before what it may have started is ended: till then the number is its own.
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    end(info.si_pid);
+    ::waitpid(info.si_pid, nullptr, 0);
+  }
+}
+
+void Server::end(pid_t job) {
+  ::kill(-job, SIGKILL);
+  const auto found = jobs_.find(job);
+  if (found == jobs_.end()) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(found->second.folder, ignored);
+  if (ignored) spdlog::error("cannot remove {}: {}", found->second.folder, ignored.message());
+  jobs_.erase(found);
+}
+
+}  // namespace airlock::fetch

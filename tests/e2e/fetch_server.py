@@ -1,0 +1,87 @@
+"""What lock files name, on a loopback HTTPS server: files, redirects, and git repositories through git's own backend.
+
+usage: fetch_server.py FOLDER CERTIFICATE
+
+Serves FOLDER; writes the port to FOLDER/../port when it listens and every request's path to FOLDER/../requests.
+"""
+
+import http.server
+import os
+import ssl
+import subprocess
+import sys
+import time
+import urllib.parse
+
+folder, certificate = os.path.abspath(sys.argv[1]), sys.argv[2]
+notes = os.path.dirname(folder)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments):
+        super().__init__(*arguments, directory=folder)
+
+    def log_message(self, *_):
+        pass
+
+    def note(self):
+        with open(os.path.join(notes, "requests"), "a", encoding="ascii") as file:
+            file.write(f"{self.path}\n")
+
+    def do_GET(self):
+        self.note()
+        url = urllib.parse.urlsplit(self.path)
+        if url.path.startswith("/git/"):
+            self.run_git(b"")
+        elif url.path == "/redirect":
+            self.send_response(302)
+            self.send_header("Location", urllib.parse.parse_qs(url.query)["to"][0])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif url.path.startswith("/slow/"):
+            time.sleep(1)
+            self.path = self.path[len("/slow") :]
+            super().do_GET()
+        else:
+            super().do_GET()
+
+    def do_POST(self):
+        self.note()
+        self.run_git(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def run_git(self, body):
+        url = urllib.parse.urlsplit(self.path)
+        variables = {
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": os.path.join(folder, "git"),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": url.path[len("/git") :],
+            "QUERY_STRING": url.query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }
+        if self.headers.get("Content-Encoding"):
+            variables["HTTP_CONTENT_ENCODING"] = self.headers["Content-Encoding"]
+        answer = subprocess.run(["git", "http-backend"], input=body, env=variables, stdout=subprocess.PIPE, check=True)
+        head, _, content = answer.stdout.partition(b"\r\n\r\n")
+        fields = [line.split(": ", 1) for line in head.decode().split("\r\n")]
+        status = [value for name, value in fields if name == "Status"]
+        self.send_response(int(status[0].split()[0]) if status else 200)
+        for name, value in fields:
+            if name != "Status":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+with open(os.path.join(notes, "port.new"), "w", encoding="ascii") as port_file:
+    port_file.write(str(server.server_port))
+os.rename(os.path.join(notes, "port.new"), os.path.join(notes, "port"))
+server.serve_forever()
