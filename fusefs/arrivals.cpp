@@ -66,10 +66,16 @@ std::optional<FirstProcess> Sessions::identify(Contacts::FirstContact contact) c
 
 bool Sessions::join(const FirstProcess& first, const ChrootFolder& folder) {
   Session* session = find(folder.derivation);
-  if (session == nullptr || session->state != Session::State::open) return false;
+  if (session == nullptr) return false;
+  if (session->state != Session::State::open && !session->resumes()) return false;
   if (session->chroot_identity != first.root) return false;
   if (session->first && session->first->namespace_identity != first.namespace_identity) {
     return false;
+  }
+  // It is decided when it is open again.
+  if (session->resumes()) {
+    if (!session->first) look_out(*session);
+    return true;
   }
   // A hook has announced it, and its sandbox has this folder all the same.
   if (!session->first) look_out(*session);
@@ -141,7 +147,9 @@ void Sessions::decline(Session& session) {
 void Sessions::on_first_gone(std::uint64_t number) {
   Session* session = find(number);
   if (session == nullptr) return;
-  if (session->state == Session::State::opening) return refuse(*session, "the build is over");
+  if (session->state == Session::State::opening && !session->adopted) {
+    return refuse(*session, "the build is over");
+  }
   end(*session);
 }
 

@@ -133,6 +133,16 @@ std::optional<FirstProcess> CallerCheck::first_process(const ProcessStamp& stamp
   return first;
 }
 
+std::vector<FirstProcess> CallerCheck::all_first_processes() const {
+  std::vector<FirstProcess> all;
+  for (const pid_t pid : all_processes()) {
+    const auto status = status_of(pid);
+    if (!status || !is_first_of_child_namespace(*status)) continue;
+    if (auto first = examine(pid)) all.push_back(std::move(*first));
+  }
+  return all;
+}
+
 std::optional<FirstProcess> CallerCheck::find_first_process(FileIdentity root, pid_t worker,
                                                             bool search_everywhere) const {
   const auto candidates = search_everywhere ? all_processes() : children_of(worker);

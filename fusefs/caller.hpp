@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "fusefs/boundary/fd.hpp"
 #include "fusefs/kernel.hpp"
@@ -52,6 +53,9 @@ class CallerCheck {
 
   /// The process again that was a sandbox's first; nothing when it is gone.
   [[nodiscard]] std::optional<FirstProcess> first_process(const ProcessStamp& stamp) const;
+
+  /// The first process of every sandbox there is.
+  [[nodiscard]] std::vector<FirstProcess> all_first_processes() const;
 
   /// The first process of the sandbox whose root is that folder: among the worker's children, or
   /// among all processes when search_everywhere. Nothing when there is none (yet).

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -61,8 +62,10 @@ class Contacts {
   void decide(FileIdentity sandbox, const std::optional<StorePath>& derivation);
   /// Whoever waits finds an empty folder; the next who asks is a first contact again.
   void forget(FileIdentity sandbox);
-  /// From now on everybody finds an empty folder, also those that wait.
+  /// From now on everybody is answered at once, also those that wait; what is said to them is no
+  /// answer to go by (stopped).
   void stop();
+  [[nodiscard]] bool stopped() const { return stopped_; }
 
  private:
   struct Question {
@@ -85,7 +88,7 @@ class Contacts {
   Fd wake_;
   std::mutex mutex_;  ///< guards what is below
   std::condition_variable asked_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   std::map<uid_t, std::deque<Question>> questions_;
   uid_t last_served_ = 0;
   std::map<FileIdentity, Sandbox> sandboxes_;

@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <exception>
@@ -22,6 +23,7 @@
 #include "fusefs/kernel.hpp"
 #include "fusefs/mediator_link.hpp"
 #include "fusefs/options.hpp"
+#include "fusefs/past_views.hpp"
 #include "fusefs/privileges.hpp"
 #include "fusefs/records.hpp"
 #include "fusefs/run_folder.hpp"
@@ -67,6 +69,26 @@ Fd open_store(const std::string& store_dir) {
   return store;
 }
 
+/// 0 when there was none.
+int taken_signal(int signals) {
+  signalfd_siginfo taken{};
+  if (::read(signals, &taken, sizeof taken) != sizeof taken) return 0;
+  return static_cast<int>(taken.ssi_signo);
+}
+
+/// Returns the devices of the views before this one.
+std::vector<std::uint64_t> remember_view(const PastViews& views, const Mount& mount) {
+  constexpr std::ptrdiff_t most = 64;
+  auto devices = views.load();
+  // The kernel has given the number to this one, so the one that had it is gone.
+  devices.erase(std::remove(devices.begin(), devices.end(), mount.device()), devices.end());
+  if (std::ssize(devices) >= most) devices.erase(devices.begin(), devices.end() - most + 1);
+  auto with_own = devices;
+  with_own.push_back(mount.device());
+  if (!views.save(with_own)) throw std::runtime_error("cannot remember the view");
+  return devices;
+}
+
 /// Without its mount this process is of no use; whoever started it is to start it again.
 void watch_mount(EventLoop& loop, const Mount& mount, bool& lost) {
   constexpr std::chrono::seconds interval{1};
@@ -90,7 +112,6 @@ int run(const Options& options) {
   const CallerCheck callers(options.use_peerpidfd);
 
   EventLoop loop;
-  Grafter grafter(loop, options.store_dir, options.use_links);
   Fd for_hooks = folder.listen_for_hooks();
   Fd for_mediator = folder.bind_for_mediator();
   // The event loop is this thread, and it is the one that binds sockets through the mount.
@@ -99,15 +120,19 @@ int run(const Options& options) {
   keep_filesystem_capabilities();
   Contacts contacts(callers);
   Mount mount({tree, contacts, options.view}, options.sockets.mount_point());
+  const auto view_target = options.state_dir.substr(0, options.state_dir.rfind('/'));
+  // Its helper takes the mounts with it that are there when it starts.
+  Grafter grafter(loop, {options.store_dir, options.sockets.mount_point(), view_target},
+                  options.use_links);
+  const auto dead_views = remember_view(PastViews(folder.past_views()), mount);
 
   SettleProgram settle_program(loop, options.settle_program);
   MediatorLink mediator(loop, std::move(for_mediator), user.uid);
   Sessions sessions({loop, tree, mount, callers, contacts, records, grafter, mediator,
-                     settle_program, options.sockets.mount_point(), store.get()});
+                     settle_program, options.sockets.mount_point(), view_target, dead_views,
+                     store.get()});
   mediator.set_handlers(
-      {[&] {
-         mediator.send({boundary::MessageType::welcome, 0, 0, {}});
-       },
+      {[&] { sessions.on_mediator_connected(); },
        [&](boundary::Received received) { sessions.on_mediator_message(std::move(received)); },
        [&] { sessions.on_mediator_lost(); }});
   const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,
@@ -116,10 +141,15 @@ int run(const Options& options) {
     for (auto& contact : contacts.take()) sessions.on_first_contact(std::move(contact));
   });
   for (const auto& record : records.load()) sessions.take_over(record);
+  sessions.put_back_var();
   // Only now: airlockd holds what a predecessor's sandboxes wait for until it can connect, and by
-  // then they have to be dead.
+  // then those that were not adopted have to be dead.
   mediator.listen();
-  loop.watch(signals.get(), POLLIN, [&](short) { loop.stop(); });
+  auto leave = Sessions::ForSuccessor::yes;
+  loop.watch(signals.get(), POLLIN, [&](short) {
+    if (taken_signal(signals.get()) == SIGINT) leave = Sessions::ForSuccessor::no;
+    loop.stop();
+  });
   bool lost_mount = false;
   watch_mount(loop, mount, lost_mount);
 
@@ -127,7 +157,7 @@ int run(const Options& options) {
   spdlog::info("serving {}", options.sockets.mount_point());
   loop.run();
   ::sd_notify(0, "STOPPING=1");
-  sessions.shut_down();
+  sessions.shut_down(leave);
   spdlog::info("stopped");
   return lost_mount ? 1 : 0;
 }
@@ -136,10 +166,11 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   // Hidden: how airlock-fs starts itself as the graft helper.
-  const std::string_view command = argc == 3 ? argv[1] : "";
+  const std::string_view command = argc == 5 ? argv[1] : "";
   if (command == graft_helper_command || command == copying_graft_helper_command) {
     start_logging(false);
-    return run_graft_helper(Fd(graft_helper_channel), argv[2], command == graft_helper_command);
+    return run_graft_helper(Fd(graft_helper_channel), {argv[2], argv[3], argv[4]},
+                            command == graft_helper_command);
   }
   const CommandLine line = parse_command_line(argc, argv);
   if (!line.run) return line.status;

@@ -29,32 +29,39 @@ bool write_all(int fd, std::string_view text) {
 
 std::string format_record(const SessionRecord& record) {
   std::ostringstream out;
+  out << "session " << record.number << '\n';
   out << "derivation " << record.derivation.base() << '\n';
   out << "chroot " << record.chroot.device << ' ' << record.chroot.inode << '\n';
   out << "worker " << record.worker.pid << ' ' << record.worker.start_time << '\n';
   if (record.first) {
     out << "first " << record.first->pid << ' ' << record.first->start_time << '\n';
   }
+  if (record.verified) out << "verified\n";
   return out.str();
 }
 
 std::optional<SessionRecord> parse_record(std::string_view text) {
   std::istringstream in{std::string(text)};
   std::string word;
+  std::uint64_t number = 0;
   std::string base;
   FileIdentity chroot;
   ProcessStamp worker;
+  if (!(in >> word >> number) || word != "session") return std::nullopt;
   if (!(in >> word >> base) || word != "derivation") return std::nullopt;
   auto derivation = StorePath::parse(base);
   if (!derivation || !derivation->is_derivation()) return std::nullopt;
   if (!(in >> word >> chroot.device >> chroot.inode) || word != "chroot") return std::nullopt;
   if (!(in >> word >> worker.pid >> worker.start_time) || word != "worker") return std::nullopt;
   std::optional<ProcessStamp> first;
-  if (in >> word) {
+  in >> word;
+  if (in && word == "first") {
     first.emplace();
-    if (word != "first" || !(in >> first->pid >> first->start_time)) return std::nullopt;
+    in >> first->pid >> first->start_time >> word;
   }
-  SessionRecord record{std::move(*derivation), chroot, worker, first};
+  // Whatever else there is does not come out again.
+  const bool verified = text.ends_with("\nverified\n");
+  SessionRecord record{number, std::move(*derivation), chroot, worker, first, verified};
   if (format_record(record) != text) return std::nullopt;
   return record;
 }

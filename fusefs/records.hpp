@@ -13,10 +13,12 @@ namespace airlock::fusefs {
 
 /// What the next airlock-fs has to know of a session when this one is killed.
 struct SessionRecord {
+  std::uint64_t number;
   StorePath derivation;
   FileIdentity chroot;
   ProcessStamp worker;
   std::optional<ProcessStamp> first;  ///< nothing until the sandbox's first process was seen
+  bool verified = false;              ///< a process of the sandbox has called
 
   bool operator==(const SessionRecord&) const = default;
 };

@@ -124,19 +124,30 @@ void Sessions::on_mediator_message(boundary::Received received) {
 }
 
 void Sessions::ready(Session& session, const Message& message) {
-  if (session.state != Session::State::opening) return;
+  if (session.state != Session::State::opening) {
+    if (message.request != 0) fail(message, "the session is not opening");
+    return;
+  }
   const auto content = parse_content(message.strings);
-  if (!content) return refuse(session, content.error());
+  if (!content) {
+    if (message.request != 0) fail(message, content.error());
+    return refuse(session, content.error());
+  }
   parts_.tree.publish(session.derivation, *content);
+  if (session.adopted) return resume(session, message);
+  const auto answer = std::move(session.answer);
+  session.answer = nullptr;
+  open(session);
+  answer(parts_.mount_point + "/" + session.derivation.base());
+}
+
+void Sessions::open(Session& session) {
   session.state = Session::State::open;
   if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
   session.answer_deadline.reset();
-  const auto answer = std::move(session.answer);
-  session.answer = nullptr;
   spdlog::info("{}: open", session.derivation.base());
   look_out(session);
   if (session.first) parts_.contacts.decide(session.first->namespace_identity, session.derivation);
-  answer(parts_.mount_point + "/" + session.derivation.base());
 }
 
 void Sessions::reveal(Session& session, const Message& message) {
@@ -192,7 +203,10 @@ void Sessions::verify(Session& session, const Message& message, const Fd& socket
     spdlog::warn("{}: a caller is refused: {}", session.derivation.base(), checked.error());
     return fail(message, checked.error());
   }
-  session.verified = true;
+  if (!session.verified) {
+    session.verified = true;
+    parts_.records.write(session.record());
+  }
   succeed(message);
 }
 

@@ -29,6 +29,7 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   [[nodiscard]] std::string records() const { return paths_.private_folder() + "/sessions"; }
+  [[nodiscard]] std::string past_views() const { return paths_.private_folder() + "/views"; }
   /// Bound and listening.
   [[nodiscard]] Fd listen_for_hooks() const;
   /// Bound only: an airlockd is not let in before MediatorLink::listen.

@@ -37,6 +37,9 @@ using AnnounceAnswer = std::function<void(tl::expected<std::string, std::string>
 ///   opening ──session_ready──▶ open ──first process gone──▶ ended ──settled, or worker gone──▶
 ///   closed
 ///
+/// One that is taken over from a predecessor, its sandbox running on, is opening (resumes) until
+/// airlockd has taken it as well and its sandbox sees the view again.
+///
 /// A closed session is no longer there. Condemning does not change the state: it kills, and the end
 /// follows from that.
 struct Session {
@@ -58,6 +61,7 @@ struct Session {
   bool verified = false;                       ///< a process of the sandbox has called
 
   Fd listening;
+  bool adopted = false;                  ///< its sandbox may have a predecessor's view
   bool told_mediator = false;            ///< the airlockd that is connected knows it
   std::optional<std::string> condemned;  ///< why
   bool settling = false;                 ///< the settle program runs
@@ -71,9 +75,14 @@ struct Session {
   [[nodiscard]] bool takes_requests() const {
     return state == State::open && !condemned && told_mediator;
   }
+  [[nodiscard]] bool resumes() const { return state == State::opening && adopted; }
   [[nodiscard]] SessionRecord record() const {
-    return {derivation, chroot_identity, worker_stamp,
-            first ? std::optional(first->stamp) : std::nullopt};
+    return {number,
+            derivation,
+            chroot_identity,
+            worker_stamp,
+            first ? std::optional(first->stamp) : std::nullopt,
+            verified};
   }
 };
 

@@ -27,8 +27,6 @@ constexpr const char* no_mediator =
     "airlockd is not running; start it (systemctl start airlockd) and build again";
 constexpr const char* mediator_stopped =
     "airlockd stopped while this build was in the airlock; build again";
-constexpr const char* restarted =
-    "airlock-fs was restarted while this build was in the airlock; build again";
 constexpr const char* stopped =
     "airlock-fs was stopped while this build was in the airlock; build again";
 
@@ -78,7 +76,8 @@ void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
     return answer(tl::unexpected<std::string>(refusal));
   }
   auto first = std::move(announcement.first);
-  Session& session = insert(std::move(announcement));
+  while (sessions_.contains(next_number_)) ++next_number_;
+  Session& session = insert(std::move(announcement), next_number_++);
   session.answer = std::move(answer);
   if (first) bind_first(session, std::move(*first));
   if (!parts_.records.write(session.record())) {
@@ -100,8 +99,8 @@ void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
   watch_worker(session);
 }
 
-Session& Sessions::insert(Announcement announcement) {
-  auto session = std::make_unique<Session>(next_number_++, announcement.derivation);
+Session& Sessions::insert(Announcement announcement, std::uint64_t number) {
+  auto session = std::make_unique<Session>(number, announcement.derivation);
   session->chroot = std::move(announcement.chroot);
   session->chroot_identity = announcement.chroot_identity;
   session->worker = std::move(announcement.worker);
@@ -133,6 +132,7 @@ tl::expected<void, std::string> Sessions::bind_socket(Session& session) {
 }
 
 void Sessions::refuse(Session& session, const std::string& sentence) {
+  if (session.resumes()) return give_up(session, sentence);
   // In static mode the builder runs already, and there is no hook to fail the build.
   if (session.first) kill_sandbox(*session.first, sentence);
   spdlog::warn("{}: refused: {}", session.derivation.base(), sentence);
@@ -172,7 +172,11 @@ void Sessions::bind_first(Session& session, FirstProcess first) {
   spdlog::debug("{}: the first process is {}", session.derivation.base(), session.first->stamp.pid);
   parts_.loop.watch(session.first->process.get(), POLLIN,
                     [this, number = session.number](short) { on_first_gone(number); });
-  if (session.condemned) kill_sandbox(*session.first, *session.condemned);
+  if (session.condemned) return (void)kill_sandbox(*session.first, *session.condemned);
+  // It had bound its part of the view before it could be seen, perhaps before that one died.
+  if (!session.adopted || session.state != Session::State::open) return;
+  const auto held = view_of(*session.first);
+  if (held && held->device != parts_.mount.device()) put_back(session, held->folder, [](bool) {});
 }
 
 void Sessions::condemn(Session& session, const std::string& reason) {
@@ -194,19 +198,22 @@ void Sessions::on_worker_gone(std::uint64_t number) {
   if (session == nullptr) return;
   parts_.loop.forget(session->worker.get());
   session->worker.reset();
-  if (session->state == Session::State::opening) {
+  if (session->state == Session::State::opening && !session->adopted) {
     return refuse(*session, "the Nix worker is gone");
   }
   if (session->state == Session::State::ended) return settle_if_due(*session);
   // Nix 2.8 and 2.26 leave the build running when their worker is killed.
   condemn(*session, "the Nix worker of this build is gone");
-  if (!session->first) end(*session);
+  session = find(number);
+  if (session != nullptr && !session->first) end(*session);
 }
 
 void Sessions::end(Session& session) {
   if (session.state == Session::State::ended) return;
   spdlog::info("{}: ended", session.derivation.base());
   session.state = Session::State::ended;
+  if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
+  session.answer_deadline.reset();
   if (session.first) parts_.loop.forget(session.first->process.get());
   remove_from_view(session);
   tell_mediator(session, MessageType::session_ended);
@@ -266,34 +273,16 @@ void Sessions::on_mediator_lost() {
   }
 }
 
-void Sessions::take_over(const SessionRecord& record) {
-  Announcement announcement{record.derivation,
-                            open_chroot_folder(parts_.store, record.derivation, record.chroot),
-                            record.chroot, open_process(record.worker), record.worker};
-  Session& session = insert(std::move(announcement));
-  session.state = Session::State::open;
-  if (session.worker) watch_worker(session);
-  auto first = record.first ? parts_.callers.first_process(*record.first) : std::nullopt;
-  // Without the folder another one may have its number by now, and another build be rooted there.
-  if (!first && session.chroot) {
-    first = parts_.callers.find_first_process(record.chroot, 0, true);
-  }
-  const auto number = session.number;
-  if (first) bind_first(session, std::move(*first));
-  if (session.first || session.chroot) condemn(session, restarted);
-  if (Session* still = find(number)) look_out(*still);
-  if (Session* still = find(number); still != nullptr && !still->first && !still->chroot) {
-    end(*still);
-  }
-}
-
-void Sessions::shut_down() {
+void Sessions::shut_down(ForSuccessor leave) {
   for (const auto& [sandbox, arrival] : arrivals_) kill_sandbox(arrival->first, stopped);
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, session] : sessions_) numbers.push_back(number);
   for (const auto number : numbers) {
     Session* session = find(number);
     if (session == nullptr || session->state == Session::State::ended) continue;
+    // A hook that still waits is told; nothing runs there yet.
+    const bool runs = session->state == Session::State::open || session->resumes();
+    if (leave == ForSuccessor::yes && runs && !session->condemned) continue;
     condemn(*session, stopped);
     session = find(number);
     if (session == nullptr) continue;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "fusefs/boundary/channel.hpp"
 #include "fusefs/caller.hpp"
@@ -11,6 +13,7 @@
 #include "fusefs/event_loop.hpp"
 #include "fusefs/graft/grafter.hpp"
 #include "fusefs/mediator_link.hpp"
+#include "fusefs/past_views.hpp"
 #include "fusefs/records.hpp"
 #include "fusefs/session.hpp"
 #include "fusefs/settle_program.hpp"
@@ -31,7 +34,9 @@ struct SessionParts {
   MediatorLink& mediator;
   SettleProgram& settle_program;
   std::string mount_point;
-  int store;  ///< the store folder, O_PATH
+  std::string view_target;                ///< where sandboxes have their part of the view
+  std::vector<std::uint64_t> dead_views;  ///< devices of predecessors' views
+  int store;                              ///< the store folder, O_PATH
 };
 
 /// All sessions, from announcement to close, and what airlockd asks of them. Lives on the event
@@ -56,21 +61,26 @@ class Sessions {
 
   // Said by airlockd. Nothing of it is believed.
 
+  void on_mediator_connected();
   void on_mediator_message(boundary::Received received);
   void on_mediator_lost();
 
-  /// Takes over what a predecessor that was killed has left: whatever still runs there looks into a
-  /// view that is dead, and is condemned.
+  /// Takes over what a predecessor has left: adopts what still runs, or condemns it.
   void take_over(const SessionRecord& record);
+  /// Static mode: whoever has a predecessor's `var` gets this one's, also those that have never
+  /// looked.
+  void put_back_var();
 
-  /// Condemns whatever runs. Those that have ended keep their records, for the next airlock-fs.
-  void shut_down();
+  /// Leaves whatever runs to the next airlock-fs, or condemns it. Those that have ended keep their
+  /// records in any case.
+  enum class ForSuccessor { yes, no };
+  void shut_down(ForSuccessor leave);
 
  private:
   // sessions.cpp: the life of a session
   [[nodiscard]] Session* find(std::uint64_t number);
   [[nodiscard]] Session* find(const StorePath& derivation);
-  Session& insert(Announcement announcement);
+  Session& insert(Announcement announcement, std::uint64_t number);
   [[nodiscard]] tl::expected<void, std::string> bind_socket(Session& session);
   void refuse(Session& session, const std::string& sentence);
   void watch_worker(Session& session);
@@ -83,6 +93,13 @@ class Sessions {
   void close(Session& session);
   void remove_from_view(Session& session);
   void tell_mediator(const Session& session, boundary::MessageType type);
+
+  // adoption.cpp: sessions of a predecessor's
+  [[nodiscard]] bool adopt(Session& session);
+  void give_up(Session& session, const std::string& reason);
+  [[nodiscard]] std::optional<HeldView> view_of(const FirstProcess& first) const;
+  void resume(Session& session, const boundary::Message& ready);
+  void put_back(Session& session, const std::string& folder, std::function<void(bool)> then);
 
   // arrivals.cpp: static mode, where a session is opened when its sandbox runs already
   struct Arrival {
@@ -100,6 +117,7 @@ class Sessions {
 
   // requests.cpp: what airlockd may ask
   void ready(Session& session, const boundary::Message& message);
+  void open(Session& session);
   void reveal(Session& session, const boundary::Message& message);
   void grant(Session& session, const boundary::Message& message);
   void verify(Session& session, const boundary::Message& message, const Fd& socket);

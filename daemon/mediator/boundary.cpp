@@ -19,6 +19,32 @@ constexpr std::size_t paths_a_message = 200;
 /// airlock-fs and its helper work on one grant while the next is on its way.
 constexpr std::size_t grants_at_once = 64;
 constexpr std::chrono::milliseconds stop_look_out{100};
+/// From a message that could not be sent until the thread that receives knows why.
+constexpr std::chrono::seconds loss_is_seen{1};
+
+std::vector<Message> reveals(SessionNumber session, const std::set<StorePath>& paths) {
+  std::vector<Message> messages;
+  for (const auto& path : paths) {
+    if (messages.empty() || messages.back().strings.size() == paths_a_message)
+      messages.push_back({MessageType::reveal, session, 0, {}});
+    messages.back().strings.push_back(path.base());
+  }
+  return messages;
+}
+
+Message ready_message(SessionNumber session, const Boundary::View& view) {
+  Message message{MessageType::session_ready, session, 0, {}};
+  for (const auto& [name, path] : view.search_path) {
+    message.strings.push_back(name);
+    message.strings.push_back(path.base());
+  }
+  if (!view.settings.empty()) message.strings.emplace_back();
+  for (const auto& [name, value] : view.settings) {
+    message.strings.push_back(name);
+    message.strings.push_back(value);
+  }
+  return message;
+}
 
 }  // namespace
 
@@ -39,34 +65,93 @@ tl::expected<boundary::Channel, std::string> ControlChannel::connect(
   return channel;
 }
 
-std::optional<ControlChannel::Request> ControlChannel::send(Message message, int descriptor) {
+void ControlChannel::take_up(boundary::Channel channel) {
+  const std::lock_guard lock(mutex_);
+  line_ = std::make_shared<boundary::Channel>(std::move(channel));
+}
+
+void ControlChannel::add(SessionNumber session) {
+  const std::lock_guard lock(mutex_);
+  sessions_[session] = line_;
+}
+
+void ControlChannel::remove(SessionNumber session) {
+  const std::lock_guard lock(mutex_);
+  sessions_.erase(session);
+  changed_.notify_all();
+}
+
+void ControlChannel::give_up() {
+  const std::lock_guard lock(mutex_);
+  given_up_ = true;
+  changed_.notify_all();
+}
+
+ControlChannel::Line ControlChannel::line() {
+  const std::lock_guard lock(mutex_);
+  return line_;
+}
+
+tl::expected<ControlChannel::Line, std::string> ControlChannel::line_of(
+    SessionNumber session, Clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  Line known;
+  const bool decided = changed_.wait_until(lock, deadline, [&] {
+    const auto entry = sessions_.find(session);
+    if (entry == sessions_.end()) return true;
+    if (line_ && entry->second == line_) known = line_;
+    return known != nullptr || given_up_;
+  });
+  if (known) return known;
+  return tl::unexpected(std::string(decided ? "airlock-fs is gone, or has ended the session"
+                                            : "airlock-fs did not come back in time"));
+}
+
+std::optional<ControlChannel::Request> ControlChannel::send(const Line& line, Message message,
+                                                            int descriptor) {
   {
     const std::lock_guard lock(mutex_);
-    if (closed_) return std::nullopt;
+    if (line != line_) return std::nullopt;
     message.request = next_request_++;
-    waiting_.emplace(message.request, std::nullopt);
+    waiting_.emplace(message.request, Waiting{line, std::nullopt});
   }
-  if (channel_.send(message, descriptor)) return message.request;
+  if (line->send(message, descriptor)) return message.request;
   const std::lock_guard lock(mutex_);
   waiting_.erase(message.request);
   return std::nullopt;
 }
 
-Boundary::Result ControlChannel::await(Request request) {
+std::optional<Boundary::Result> ControlChannel::loss_of(const Line& line) {
   std::unique_lock lock(mutex_);
-  const auto entry = waiting_.find(request);
-  const bool answered = answered_.wait_for(lock, answer_deadline,
-                                           [&] { return closed_ || entry->second.has_value(); });
-  Result result = tl::unexpected(
-      std::string(answered ? "airlock-fs is gone" : "airlock-fs did not answer in time"));
-  if (entry->second) result = *std::move(entry->second);
-  waiting_.erase(entry);
-  return result;
+  if (changed_.wait_for(lock, loss_is_seen, [&] { return line_ != line; })) return std::nullopt;
+  return tl::unexpected(std::string("airlock-fs cannot be asked"));
 }
 
-Boundary::Result ControlChannel::ask(Message message, int descriptor) {
-  const auto request = send(std::move(message), descriptor);
-  return request ? await(*request) : tl::unexpected(std::string("airlock-fs is gone"));
+std::optional<Boundary::Result> ControlChannel::await(Request request) {
+  std::unique_lock lock(mutex_);
+  const auto entry = waiting_.find(request);
+  const bool decided = changed_.wait_for(lock, answer_deadline, [&] {
+    return entry->second.answer.has_value() || entry->second.line != line_;
+  });
+  auto answer = std::move(entry->second.answer);
+  waiting_.erase(entry);
+  if (answer || decided) return answer;
+  return tl::unexpected(std::string("airlock-fs did not answer in time"));
+}
+
+std::optional<Boundary::Result> ControlChannel::ask_over(const Line& line, Message message,
+                                                         int descriptor) {
+  const auto request = send(line, std::move(message), descriptor);
+  return request ? await(*request) : loss_of(line);
+}
+
+Boundary::Result ControlChannel::ask(const Message& message, int descriptor) {
+  const auto deadline = Clock::now() + patience_;
+  for (;;) {
+    const auto line = line_of(message.session, deadline);
+    if (!line) return tl::unexpected(line.error());
+    if (auto done = ask_over(*line, message, descriptor)) return *std::move(done);
+  }
 }
 
 Boundary::Result ControlChannel::verify(SessionNumber session, int socket) {
@@ -74,32 +159,63 @@ Boundary::Result ControlChannel::verify(SessionNumber session, int socket) {
 }
 
 Boundary::Result ControlChannel::reveal(SessionNumber session, const std::set<StorePath>& paths) {
-  Message message{MessageType::reveal, session, 0, {}};
-  for (const auto& path : paths) {
-    message.strings.push_back(path.base());
-    if (message.strings.size() < paths_a_message) continue;
+  for (const auto& message : reveals(session, paths))
     if (auto done = ask(message); !done) return done;
-    message.strings.clear();
-  }
-  return message.strings.empty() ? Result{} : ask(std::move(message));
+  return {};
 }
 
-Boundary::Result ControlChannel::grant(SessionNumber session, const std::set<StorePath>& paths) {
-  Result result;
+Boundary::Result ControlChannel::resume(SessionNumber session, const std::set<StorePath>& paths,
+                                        const View& view) {
+  const Result lost = tl::unexpected(std::string("airlock-fs is gone again"));
+  const auto over = line();
+  if (!over) return lost;
+  auto messages = reveals(session, paths);
+  messages.push_back(ready_message(session, view));
+  for (const auto& message : messages) {
+    const auto done = ask_over(over, message);
+    if (!done) return lost;
+    if (!*done) return *done;
+  }
+  const std::lock_guard lock(mutex_);
+  const auto entry = sessions_.find(session);
+  if (entry != sessions_.end()) entry->second = over;
+  changed_.notify_all();
+  return {};
+}
+
+std::optional<Boundary::Result> ControlChannel::grant_over(const Line& line, SessionNumber session,
+                                                           std::deque<StorePath>& paths) {
+  std::optional<Result> result = Result{};
   std::deque<Request> under_way;
   const auto take_one = [&] {
-    if (auto done = await(under_way.front()); !done && result) result = std::move(done);
+    auto done = await(under_way.front());
     under_way.pop_front();
+    // What was granted is not asked again; whatever comes after the first that was not, is.
+    if (result && *result && done && *done) paths.pop_front();
+    if (result && *result && !(done && *done)) result = std::move(done);
   };
-  for (auto path = paths.begin(); path != paths.end() && result; ++path) {
-    if (under_way.size() == grants_at_once) take_one();
-    if (const auto request = send({MessageType::grant, session, 0, {path->base()}}))
-      under_way.push_back(*request);
-    else
-      result = tl::unexpected(std::string("airlock-fs is gone"));
+  while (result && *result && under_way.size() < paths.size()) {
+    if (under_way.size() == grants_at_once) {
+      take_one();
+      continue;
+    }
+    const auto& path = paths[under_way.size()];
+    const auto request = send(line, {MessageType::grant, session, 0, {path.base()}});
+    if (!request) result = loss_of(line);
+    if (request) under_way.push_back(*request);
   }
   while (!under_way.empty()) take_one();
   return result;
+}
+
+Boundary::Result ControlChannel::grant(SessionNumber session, const std::set<StorePath>& paths) {
+  const auto deadline = Clock::now() + patience_;
+  std::deque<StorePath> left(paths.begin(), paths.end());
+  for (;;) {
+    const auto line = line_of(session, deadline);
+    if (!line) return tl::unexpected(line.error());
+    if (auto done = grant_over(*line, session, left)) return *std::move(done);
+  }
 }
 
 Boundary::Result ControlChannel::condemn(SessionNumber session, const std::string& reason) {
@@ -107,60 +223,62 @@ Boundary::Result ControlChannel::condemn(SessionNumber session, const std::strin
 }
 
 void ControlChannel::ready(SessionNumber session, const View& view) {
-  Message message{MessageType::session_ready, session, 0, {}};
-  for (const auto& [name, path] : view.search_path) {
-    message.strings.push_back(name);
-    message.strings.push_back(path.base());
+  const auto over = line();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = sessions_.find(session);
+    if (!over || entry == sessions_.end() || entry->second != over) return;
   }
-  if (!view.settings.empty()) message.strings.emplace_back();
-  for (const auto& [name, value] : view.settings) {
-    message.strings.push_back(name);
-    message.strings.push_back(value);
-  }
-  (void)channel_.send(message);
+  (void)over->send(ready_message(session, view));
 }
 
 void ControlChannel::refuse(SessionNumber session, const std::string& reason) {
-  (void)channel_.send({MessageType::session_refused, session, 0, {reason.substr(0, 2048)}});
+  if (const auto over = line())
+    (void)over->send({MessageType::session_refused, session, 0, {reason.substr(0, 2048)}});
 }
 
 void ControlChannel::decline(SessionNumber session) {
-  (void)channel_.send({MessageType::session_refused, session, 0, {}});
+  if (const auto over = line()) (void)over->send({MessageType::session_refused, session, 0, {}});
+}
+
+void ControlChannel::take_answer(const Message& message) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = waiting_.find(message.request);
+  if (entry == waiting_.end()) return;
+  entry->second.answer =
+      message.type == MessageType::succeeded
+          ? Result{}
+          : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
+                                                   : message.strings.front());
+  changed_.notify_all();
 }
 
 std::string ControlChannel::run(const std::function<void(boundary::Received)>& handler) {
-  std::string why;
-  for (;;) {
-    auto received = channel_.receive();
+  const auto over = line();
+  std::string why = "airlock-fs closed the connection";
+  while (over) {
+    auto received = over->receive();
     if (!received) {
-      why = received.error().empty() ? "airlock-fs closed the connection" : received.error();
+      if (!received.error().empty()) why = received.error();
       break;
     }
-    const auto& message = received->message;
-    if (message.type == MessageType::succeeded || message.type == MessageType::failed) {
-      const std::lock_guard lock(mutex_);
-      const auto entry = waiting_.find(message.request);
-      if (entry == waiting_.end()) continue;
-      entry->second =
-          message.type == MessageType::succeeded
-              ? Result{}
-              : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
-                                                       : message.strings.front());
-      answered_.notify_all();
+    const auto type = received->message.type;
+    if (type == MessageType::succeeded || type == MessageType::failed) {
+      take_answer(received->message);
     } else {
       handler(*std::move(received));
     }
   }
   // Whatever ended it: airlock-fs takes no other airlockd while it believes in this one.
-  close();
+  if (over) ::shutdown(over->fd(), SHUT_RDWR);
   const std::lock_guard lock(mutex_);
-  closed_ = true;
-  answered_.notify_all();
+  line_.reset();
+  changed_.notify_all();
   return why;
 }
 
 void ControlChannel::close() {
-  ::shutdown(channel_.fd(), SHUT_RDWR);
+  if (const auto over = line()) ::shutdown(over->fd(), SHUT_RDWR);
 }
 
 }  // namespace airlock

@@ -23,18 +23,17 @@ using airlock::ControlChannel;
 constexpr int exit_config = 78;  // EX_CONFIG
 constexpr std::chrono::milliseconds retry_delay{100};
 
-/// One control connection and its sessions.
+/// The control connection, to one airlock-fs after the other, and the sessions.
 struct Link {
-  Link(airlock::boundary::Channel channel, const airlock::Config& config, airlock::Ledger& ledger)
-      : control(std::move(channel)),
-        mediator(
+  Link(const airlock::Config& config, airlock::Ledger& ledger)
+      : mediator(
             config, ledger, [&config] { return airlock::connect_upstream(config); }, control) {}
   ControlChannel control;
   airlock::Mediator mediator;
 };
 
-/// Waits for TERM or INT on a thread of its own; then ends the current link's sandboxes, while
-/// airlock-fs still answers, and the link.
+/// Waits for TERM or INT on a thread of its own; then ends the link's sandboxes, while airlock-fs
+/// still answers, and the link.
 class Stopper {
  public:
   Stopper() {
@@ -49,6 +48,7 @@ class Stopper {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
       if (current_ == nullptr) return;
+      current_->control.give_up();
       current_->mediator.condemn_all(
           "airlockd was stopped while this build was in the airlock; build again");
       current_->control.close();
@@ -61,7 +61,6 @@ class Stopper {
   void set_current(Link* link) {
     const std::lock_guard lock(mutex_);
     current_ = link;
-    if (stopping_ && link != nullptr) link->control.close();
   }
 
  private:
@@ -79,9 +78,10 @@ void raise_descriptor_limit() {
 }
 
 void serve(const airlock::Config& config, airlock::Ledger& ledger, Stopper& stopper) {
-  // When airlock-fs is lost its sandboxes live on, and must not learn of it: the link is kept, and
-  // with it every client's wait, until the next airlock-fs is there. That one has ended them.
-  std::unique_ptr<Link> link;
+  // When airlock-fs is lost its sandboxes live on, and must not learn of it: every client is kept
+  // waiting until the next airlock-fs is there. That one has adopted them, or ended them.
+  Link link(config, ledger);
+  stopper.set_current(&link);
   bool waiting = false;
   while (!stopper.stopping()) {
     auto channel =
@@ -93,16 +93,17 @@ void serve(const airlock::Config& config, airlock::Ledger& ledger, Stopper& stop
       continue;
     }
     waiting = false;
-    link.reset();
-    link = std::make_unique<Link>(*std::move(channel), config, ledger);
-    stopper.set_current(link.get());
+    link.control.take_up(*std::move(channel));
+    // A stop that came before this had no connection to close.
+    if (stopper.stopping()) break;
     sd_notify(0, "READY=1");
     spdlog::info("connected to airlock-fs");
-    const auto why = link->control.run(
-        [&](airlock::boundary::Received received) { link->mediator.handle(std::move(received)); });
-    stopper.set_current(nullptr);
+    const auto why = link.control.run(
+        [&](airlock::boundary::Received received) { link.mediator.handle(std::move(received)); });
+    link.mediator.lost();
     if (!stopper.stopping()) spdlog::error("the control connection ended: {}", why);
   }
+  stopper.set_current(nullptr);
 }
 
 }  // namespace

@@ -35,32 +35,22 @@ std::unique_ptr<SessionServer> Mediator::serve(SessionNumber number, const Store
           return nullptr;
         }
       },
-      services_);
+      [this](Session& session) { resume(session); }, services_);
 }
 
 void Mediator::handle(boundary::Received received) {
   const auto& message = received.message;
   const auto number = message.session;
   switch (message.type) {
-    case MessageType::session_opened: {
-      auto path = message.strings.empty() ? tl::unexpected(std::string("it names no derivation"))
-                                          : StorePath::parse(message.strings.front());
-      if (!path || !received.descriptor) {
-        control_.refuse(number, "airlock-fs announced a session without a derivation or a socket");
-        return;
-      }
-      const std::lock_guard lock(mutex_);
-      auto [entry, fresh] = sessions_.try_emplace(number, Hosted{*path, 0, false, nullptr});
-      if (!fresh) return;
-      const bool announced = message.strings.size() == 1;
-      try {
-        entry->second.server = serve(number, *path, announced, std::move(received.descriptor));
-      } catch (const std::system_error& error) {
-        sessions_.erase(entry);
-        refuse(number, *path, {fmt::format("airlockd cannot start a thread: {}", error.what())});
-      }
+    case MessageType::session_opened:
+      opened(std::move(received));
       return;
-    }
+    case MessageType::session_resumed:
+      resumed(std::move(received));
+      return;
+    case MessageType::resumption_over:
+      end_the_rest();
+      return;
     case MessageType::session_ended:
       end(number);
       return;
@@ -74,6 +64,85 @@ void Mediator::handle(boundary::Received received) {
       spdlog::warn("airlock-fs sent a message of type {}, which is not for airlockd",
                    static_cast<std::uint32_t>(message.type));
   }
+}
+
+void Mediator::opened(boundary::Received received) {
+  const auto& message = received.message;
+  const auto number = message.session;
+  auto path = message.strings.empty() ? tl::unexpected(std::string("it names no derivation"))
+                                      : StorePath::parse(message.strings.front());
+  if (!path || !received.descriptor) {
+    control_.refuse(number, "airlock-fs announced a session without a derivation or a socket");
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  auto [entry, fresh] = sessions_.try_emplace(number, Hosted{*path, 0, false, {}, nullptr});
+  if (!fresh) return;
+  control_.add(number);
+  // With a hook it was announced; without one airlock-fs met it.
+  const bool announced = message.strings.size() == 1;
+  try {
+    entry->second.server = serve(number, *path, announced, std::move(received.descriptor));
+  } catch (const std::system_error& error) {
+    sessions_.erase(entry);
+    refuse(number, *path, {fmt::format("airlockd cannot start a thread: {}", error.what())});
+    control_.remove(number);
+  }
+}
+
+void Mediator::resumed(boundary::Received received) {
+  const auto& message = received.message;
+  const auto number = message.session;
+  const auto derivation = message.strings.empty() ? std::string() : message.strings.front();
+  {
+    const std::lock_guard lock(mutex_);
+    // Also one that is refused is ended by airlock-fs, and only then here.
+    resumed_.insert(number);
+    const auto entry = sessions_.find(number);
+    if (entry != sessions_.end() && received.descriptor && !entry->second.ended &&
+        entry->second.derivation.base() == derivation) {
+      const auto session = entry->second.server->session();
+      if (session && !session->condemned())
+        return entry->second.server->resume(std::move(received.descriptor));
+    }
+  }
+  spdlog::warn("{}: not resumed: it is not open here", derivation);
+  control_.refuse(number,
+                  "airlock-fs was restarted while this build was in the airlock; build again");
+}
+
+/// On the session's own thread.
+void Mediator::resume(Session& session) {
+  Boundary::View view;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = sessions_.find(session.number());
+    if (entry == sessions_.end()) return;
+    view = entry->second.view;
+  }
+  const auto done = control_.resume(session.number(), session.listed_paths(), view);
+  // airlock-fs ends what it could not resume, and the next one resumes what this one left.
+  if (done)
+    spdlog::info("{}: resumed", session.path().base());
+  else
+    spdlog::warn("{}: not resumed: {}", session.path().base(), done.error());
+}
+
+/// What airlock-fs has not named it has ended.
+void Mediator::end_the_rest() {
+  std::vector<SessionNumber> others;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, hosted] : sessions_)
+      if (!resumed_.contains(number)) others.push_back(number);
+    resumed_.clear();
+  }
+  for (const auto number : others) close(number);
+}
+
+void Mediator::lost() {
+  const std::lock_guard lock(mutex_);
+  resumed_.clear();
 }
 
 std::uint32_t Mediator::depth_below(const std::set<LedgerSession>& parents) {
@@ -128,6 +197,7 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
       return nullptr;
     }
     entry->second.ledger_id = ledger_id;
+    entry->second.view = opening->view;
     depths_[ledger_id] = depth;
   }
   builds_.session_opened(std::move(work), ledger_id);
@@ -179,6 +249,7 @@ void Mediator::condemn(const Builds::Ending& ending) {
 
 void Mediator::close(SessionNumber number) {
   end(number);
+  control_.remove(number);
   std::list<std::unique_ptr<SessionServer>>
       finished;  // destroyed, that is joined, without the lock
   const std::lock_guard lock(mutex_);

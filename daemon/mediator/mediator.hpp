@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "daemon/fetch/conversation.hpp"
@@ -13,8 +14,8 @@
 
 namespace airlock {
 
-/// All sessions of one control connection: opens them as airlock-fs announces them and takes them
-/// through their states. Lives as long as the connection; what is owed outlives it on disk.
+/// All sessions: opens them as airlock-fs announces them, takes them through their states, and has
+/// the next airlock-fs resume them. What is owed outlives it on disk.
 class Mediator {
  public:
   Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect, ControlChannel& control);
@@ -26,6 +27,9 @@ class Mediator {
   /// upstream or for an answer of airlock-fs, which the same thread would have to receive.
   void handle(boundary::Received received);
 
+  /// The connection that messages came over is lost.
+  void lost();
+
   /// Ends every sandbox, while airlock-fs still answers: for a stop that was asked for.
   void condemn_all(const std::string& reason);
 
@@ -34,6 +38,7 @@ class Mediator {
     StorePath derivation;
     LedgerSession ledger_id = 0;  ///< 0 until it is open
     bool ended = false;
+    Boundary::View view;
     std::unique_ptr<SessionServer> server;
   };
 
@@ -41,6 +46,10 @@ class Mediator {
   [[nodiscard]] std::unique_ptr<SessionServer> serve(SessionNumber number,
                                                      const StorePath& derivation, bool announced,
                                                      Fd listening);
+  void opened(boundary::Received received);
+  void resumed(boundary::Received received);
+  void resume(Session& session);
+  void end_the_rest();
   [[nodiscard]] std::shared_ptr<Session> open(SessionNumber number, const StorePath& derivation,
                                               bool announced);
   void refuse(SessionNumber number, const StorePath& derivation, const Refusal& refusal);
@@ -59,6 +68,7 @@ class Mediator {
   std::mutex mutex_;  ///< guards what is below
   std::map<LedgerSession, std::uint32_t> depths_;
   std::map<SessionNumber, Hosted> sessions_;
+  std::set<SessionNumber> resumed_;                    ///< named since the connection was made
   std::list<std::unique_ptr<SessionServer>> closing_;  ///< told to stop, not finished yet
   BuildWatch watch_;  ///< last, so that it ends first: it uses all of the above
 };

@@ -106,7 +106,7 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
         builds, [&config] { return find_build_users(config.layout); },
         [&](const Builds::Ending& ending) { (void)session->condemn(ending.reason); });
     SessionServer server(
-        *std::move(listening), [&] { return session; }, services);
+        *std::move(listening), [&] { return session; }, [](Session&) {}, services);
     ready();
     wait_for_signal();
     server.stop();

@@ -60,6 +60,13 @@ std::set<StorePath> Session::visible_paths() const {
   return visible_;
 }
 
+std::set<StorePath> Session::listed_paths() const {
+  const std::shared_lock lock(visible_mutex_);
+  auto listed = visible_;
+  listed.insert(on_their_way_.begin(), on_their_way_.end());
+  return listed;
+}
+
 std::optional<StorePath> Session::visible_path_with_hash(std::string_view hash_part) const {
   const std::shared_lock lock(visible_mutex_);
   for (const auto& path : visible_)
@@ -162,10 +169,15 @@ void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
   std::set<StorePath> paths;
   for (const auto& [path, size] : closure) paths.insert(path);
   hold(paths);
+  {
+    const std::unique_lock visible_lock(visible_mutex_);
+    on_their_way_ = paths;
+  }
   if (auto done = services_.boundary.grant(number_, paths); !done) throw Condemned(done.error());
   for (const auto& path : paths) services_.ledger.record_grant(ledger_id_, path, how);
   const std::unique_lock visible_lock(visible_mutex_);
   visible_.merge(paths);
+  on_their_way_.clear();
 }
 
 bool Session::grant_if_valid(const StorePath& path, const std::string& how) {

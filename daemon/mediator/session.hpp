@@ -75,6 +75,8 @@ class Session final : public policy::Scene {
   [[nodiscard]] bool has_content_addressed_output() const;
 
   [[nodiscard]] std::set<StorePath> visible_paths() const;
+  /// What the view is to list: also what is being granted, and may be listed already.
+  [[nodiscard]] std::set<StorePath> listed_paths() const;
   [[nodiscard]] std::optional<StorePath> visible_path_with_hash(std::string_view hash_part) const;
 
   /// A visible path's info as a sandbox may see it: no deriver, time, signatures, ultimate.
@@ -110,8 +112,8 @@ class Session final : public policy::Scene {
   /// Ends the sandbox, once; reason goes to the build log and to the ledger. False when airlock-fs
   /// could not do it: the builder lives, so what it waits for must not end either (see hold).
   [[nodiscard]] bool condemn(const std::string& reason);
-  /// Waits until the session is stopped. airlock-fs, when it is started again, ends every sandbox
-  /// of its predecessor's before anything else; until then a builder gets no answer to go on with.
+  /// Waits until the session is stopped. airlock-fs, when it is started again, does not resume a
+  /// session that is condemned; until then a builder gets no answer to go on with.
   void hold() const;
   /// Lets go of those that hold.
   void stop();
@@ -135,6 +137,7 @@ class Session final : public policy::Scene {
 
   mutable std::shared_mutex visible_mutex_;
   std::set<StorePath> visible_;
+  std::set<StorePath> on_their_way_;  ///< being granted
   mutable std::mutex derivations_mutex_;
   mutable std::map<StorePath, std::shared_ptr<const Derivation>> derivations_;
 

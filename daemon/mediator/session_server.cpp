@@ -21,14 +21,27 @@ constexpr std::chrono::seconds farewell{1};
 
 }  // namespace
 
-SessionServer::SessionServer(Fd listening, Open open, Services& services)
+SessionServer::SessionServer(Fd listening, Open open, Resume resume, Services& services)
     : listening_(std::move(listening)),
       services_(services),
-      thread_([this, open = std::move(open)] { run(open); }) {}
+      thread_([this, open = std::move(open), resume = std::move(resume)] { run(open, resume); }) {}
 
 SessionServer::~SessionServer() {
   stop();
   thread_.join();
+}
+
+void SessionServer::resume(Fd listening) {
+  const std::lock_guard lock(mutex_);
+  next_listening_ = std::move(listening);
+  ::shutdown(listening_.get(), SHUT_RDWR);  // wakes accept, which first takes who waits there
+}
+
+bool SessionServer::take_next_socket() {
+  const std::lock_guard lock(mutex_);
+  if (stopping_ || !next_listening_) return false;
+  listening_ = std::move(next_listening_);
+  return true;
 }
 
 void SessionServer::stop() {
@@ -50,13 +63,17 @@ bool SessionServer::stopping() {
   return stopping_;
 }
 
-void SessionServer::run(const Open& open) {
+void SessionServer::run(const Open& open, const Resume& resume) {
   if (auto session = open()) {
     {
       const std::lock_guard lock(mutex_);
       session_ = session;
     }
     accept_connections(*session);
+    while (take_next_socket()) {
+      resume(*session);
+      accept_connections(*session);
+    }
     end_connections(*session);
     session->end();
   }

@@ -19,12 +19,16 @@ class SessionServer {
  public:
   /// Prepares the session, and answers the hook that waits for it; null when it was refused.
   using Open = std::function<std::shared_ptr<Session>()>;
+  /// Tells the airlock-fs that has adopted the session what it has to know of it.
+  using Resume = std::function<void(Session&)>;
 
-  SessionServer(Fd listening, Open open, Services& services);
+  SessionServer(Fd listening, Open open, Resume resume, Services& services);
   SessionServer(const SessionServer&) = delete;
   SessionServer& operator=(const SessionServer&) = delete;
   ~SessionServer();  ///< stops, and waits for the end
 
+  /// Goes on with another socket. Connections live on. Does not wait.
+  void resume(Fd listening);
   /// No more requests. Does not wait.
   void stop();
   /// Null until it is open.
@@ -38,18 +42,20 @@ class SessionServer {
     std::atomic<bool> done{false};
     std::thread thread;
   };
-  void run(const Open& open);
+  void run(const Open& open, const Resume& resume);
   void accept_connections(Session& session);
   void end_connections(Session& session);
   [[nodiscard]] bool start_peer(Fd& socket, std::uint64_t index, Session& session);
   void join_finished_peers();
   [[nodiscard]] bool stopping();
+  [[nodiscard]] bool take_next_socket();
 
-  Fd listening_;
+  Fd listening_;  ///< changed by the object's thread only, with mutex_ held
   Services& services_;
   std::mutex
       mutex_;  ///< guards stopping_, session_ and peers_; never held while a thread is joined
   bool stopping_ = false;
+  Fd next_listening_;
   std::shared_ptr<Session> session_;  ///< once it is open
   std::list<Peer> peers_;
   std::atomic<bool> finished_{false};

@@ -23,6 +23,8 @@ bool is_known(std::uint32_t type) {
     case MessageType::session_settled:
     case MessageType::session_closed:
     case MessageType::welcome:
+    case MessageType::session_resumed:
+    case MessageType::resumption_over:
     case MessageType::session_ready:
     case MessageType::session_refused:
     case MessageType::reveal:

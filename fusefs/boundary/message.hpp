@@ -34,12 +34,19 @@ enum class MessageType : std::uint32_t {
   session_settled = 22,  ///< session. The post-build hook has registered what was owed.
   session_closed = 23,   ///< session. The worker is gone, or all is settled: forget it.
   welcome =
-      24,  ///< The first message on a connection: whoever accepted it lives, and has ended its
-           ///< predecessor's sandboxes. A dying airlock-fs can still have it queued.
+      24,  ///< The first message on a connection: whoever accepted it lives, and has ended those of
+           ///< its predecessor's sandboxes that it could not adopt. A dying airlock-fs can still
+           ///< have it queued. Then session_resumed for each that it has, and resumption_over.
+  session_resumed = 25,  ///< session, the number a predecessor gave it. strings: derivation base
+                         ///< name. descriptor: a new listening socket. airlockd answers as to
+                         ///< session_opened: reveals, then session_ready with a request, which is
+                         ///< answered when the sandbox sees the view again.
+  resumption_over = 26,  ///< No predecessor's session that was not named lives.
 
   // airlockd to airlock-fs. Those with a request number are answered by succeeded or failed.
-  session_ready = 30,    ///< session. strings: name, base, …: entries of the search path; if the
-                         ///< view's nix.conf is to have settings, "" and name, value, … of them.
+  session_ready = 30,  ///< session; request when resumed. strings: name, base, …: entries of the
+                       ///< search path; if the view's nix.conf is to have settings, "" and name,
+                       ///< value, … of them.
   session_refused = 31,  ///< session. strings: one sentence for the user; none when the derivation
                          ///< does not ask for a session.
   reveal = 32,           ///< session, request. strings: base names that the view lists from now on.

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -139,6 +140,37 @@ tl::expected<Fd, std::string> make_mount_point(int store, const StorePath& path)
   return folder;
 }
 
+/// A part of a mount of the holder's that can be put elsewhere, read-only. For a thread that is in
+/// the holder's namespace.
+tl::expected<Fd, std::string> clone_mount(int folder, const std::string& name) {
+  constexpr unsigned clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
+  Fd tree(static_cast<int>(::syscall(SYS_open_tree, folder, name.c_str(), clone)));
+  if (!tree) return no(failure("clone the mount of " + name));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) !=
+      0) {
+    return no(failure("make the clone read-only"));
+  }
+  return tree;
+}
+
+bool move_onto(int tree, int place) {
+  constexpr unsigned onto = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  return ::syscall(SYS_move_mount, tree, "", place, "", onto) == 0;
+}
+
+/// From the top, where names lead where the sandbox arranged for them to lead.
+Fd walk_in_sandbox(const std::string& path) {
+  return open_beneath(AT_FDCWD, path, O_PATH | O_DIRECTORY,
+                      RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+bool is_read_only(int folder) {
+  struct statvfs filesystem {};
+  return ::fstatvfs(folder, &filesystem) == 0 && (filesystem.f_flag & ST_RDONLY) != 0;
+}
+
 }  // namespace
 
 tl::expected<bool, std::string> link_file(int store, const std::string& store_dir,
@@ -186,41 +218,55 @@ Result Graft::mount(const GraftRequest& request) const {
   if (::setns(mounts_.holder_namespace.get(), CLONE_NEWNS) != 0) {
     return no(failure("enter the holder's mount namespace"));
   }
-  constexpr unsigned clone = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
-  const Fd tree(
-      static_cast<int>(::syscall(SYS_open_tree, mounts_.locked_store.get(), base.c_str(), clone)));
-  const auto source = tree ? identity_of(tree.get()) : std::nullopt;
-  if (!source) return no(failure("clone the store path's mount"));
-  mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) !=
-      0) {
-    return no(failure("make the clone read-only"));
-  }
+  const auto tree = clone_mount(mounts_.locked_store.get(), base);
+  if (!tree) return no(tree.error());
+  const auto source = identity_of(tree->get());
+  if (!source) return no(failure("look at the store path"));
   if (::setns(request.first_process, CLONE_NEWNS) != 0) {
     return no(failure("enter the sandbox's mount namespace"));
   }
-  // From here on names lead where the sandbox arranged for them to lead.
-  const Fd store = open_beneath(AT_FDCWD, store_dir_, O_PATH | O_DIRECTORY,
-                                RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  const Fd store = walk_in_sandbox(store_dir_);
   if (!store) return no(failure("find the store folder in the sandbox"));
   // An input, or a graft of an earlier airlock-fs: the very folder is there already.
   if (identity_through_mounts(store.get(), path) == source) return {};
   const auto place = make_mount_point(store.get(), path);
   if (!place) return no(place.error());
-  constexpr unsigned onto = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-  if (::syscall(SYS_move_mount, tree.get(), "", place->get(), "", onto) != 0) {
+  if (!move_onto(tree->get(), place->get())) {
     const auto sentence = failure("mount the store path in the sandbox");
     ::unlinkat(store.get(), base.c_str(), AT_REMOVEDIR);
     return no(sentence);
   }
   // Walked again from the top: a mount that nobody sees would be worse than none.
-  const Fd seen = open_beneath(AT_FDCWD, store_dir_ + "/" + base, O_PATH | O_DIRECTORY,
-                               RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-  struct statvfs filesystem {};
-  if (!seen || identity_of(seen.get()) != source || ::fstatvfs(seen.get(), &filesystem) != 0 ||
-      (filesystem.f_flag & ST_RDONLY) == 0) {
+  const Fd seen = walk_in_sandbox(store_dir_ + "/" + base);
+  if (!seen || identity_of(seen.get()) != source || !is_read_only(seen.get())) {
     return no("the graft is not visible in the sandbox");
+  }
+  return {};
+}
+
+Result Graft::put_back(const ViewRequest& request) const {
+  const Return back(mounts_.own_namespace.get());
+  if (::setns(mounts_.holder_namespace.get(), CLONE_NEWNS) != 0) {
+    return no(failure("enter the holder's mount namespace"));
+  }
+  const auto tree = clone_mount(mounts_.locked_view.get(), request.folder);
+  if (!tree) return no(tree.error());
+  const auto view = identity_of(tree->get());
+  if (!view) return no(failure("look at the view"));
+  if (::setns(request.first_process, CLONE_NEWNS) != 0) {
+    return no(failure("enter the sandbox's mount namespace"));
+  }
+  const Fd place = walk_in_sandbox(view_target_);
+  const auto there = place ? identity_of(place.get()) : std::nullopt;
+  if (!there) return no(failure("find " + view_target_ + " in the sandbox"));
+  if (*there == *view) return {};
+  if (std::find(request.dead.begin(), request.dead.end(), there->device) == request.dead.end()) {
+    return no("what is at " + view_target_ + " in the sandbox is no view of an earlier airlock-fs");
+  }
+  if (!move_onto(tree->get(), place.get())) return no(failure("mount the view in the sandbox"));
+  const Fd seen = walk_in_sandbox(view_target_);
+  if (!seen || identity_of(seen.get()) != view || !is_read_only(seen.get())) {
+    return no("the view is not visible in the sandbox");
   }
   return {};
 }

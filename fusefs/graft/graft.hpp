@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "fusefs/boundary/store_path.hpp"
 #include "fusefs/graft/store_mounts.hpp"
@@ -22,6 +24,13 @@ struct GraftRequest {
   int first_process;  ///< a pidfd
 };
 
+/// A folder of the view, to be put over the part of a dead view that a sandbox has.
+struct ViewRequest {
+  std::string folder;               ///< a name in the view's root
+  std::vector<std::uint64_t> dead;  ///< the devices of views that are dead
+  int first_process;                ///< a pidfd
+};
+
 /// Gives a file or symlink one more name, in the sandbox's store folder. store: that folder of the
 /// host's, on a writable mount. No mount that a sandbox made is on the way, so it does not wait for
 /// one. True also when it is there already; false when it takes a Graft: for a folder, or where no
@@ -35,13 +44,19 @@ struct GraftRequest {
 class Graft {
  public:
   /// may_link false: copy files, as where hard links cannot be made.
+  Graft(StoreMounts mounts, GraftSources sources, bool may_link)
+      : mounts_(std::move(mounts)),
+        store_dir_(std::move(sources.store_dir)),
+        view_target_(std::move(sources.view_target)),
+        may_link_(may_link) {}
+
   /// The writable one, for link_file.
   [[nodiscard]] int store() const { return mounts_.writable_store.get(); }
-  Graft(StoreMounts mounts, std::string store_dir, bool may_link)
-      : mounts_(std::move(mounts)), store_dir_(std::move(store_dir)), may_link_(may_link) {}
 
   /// Succeeds also when the path is there already. The error is one sentence.
   [[nodiscard]] tl::expected<void, std::string> make(const GraftRequest& request) const;
+  /// Covers a dead view, and nothing else; succeeds also when the folder is there already.
+  [[nodiscard]] tl::expected<void, std::string> put_back(const ViewRequest& request) const;
 
  private:
   [[nodiscard]] tl::expected<void, std::string> copy(const GraftPlace& place, mode_t mode) const;
@@ -49,6 +64,7 @@ class Graft {
 
   StoreMounts mounts_;
   std::string store_dir_;
+  std::string view_target_;
   bool may_link_;
 };
 

@@ -21,8 +21,8 @@ namespace airlock::fusefs {
 using boundary::Message;
 using boundary::MessageType;
 
-Grafter::Grafter(EventLoop& loop, std::string store_dir, bool may_link)
-    : loop_(loop), store_dir_(std::move(store_dir)), may_link_(may_link) {
+Grafter::Grafter(EventLoop& loop, GraftSources sources, bool may_link)
+    : loop_(loop), sources_(std::move(sources)), may_link_(may_link) {
   start_helper();
 }
 
@@ -34,15 +34,28 @@ void Grafter::graft(const StorePath& path, const StorePath& derivation, FileIden
                     std::shared_ptr<const Fd> first_process, Done done) {
   // Most grafts are of files, and are not worth another process's time.
   if (may_link_ && store_) {
-    const auto linked = link_file(store_.get(), store_dir_, {path, derivation, chroot});
+    const auto linked = link_file(store_.get(), sources_.store_dir, {path, derivation, chroot});
     if (!linked) return done(tl::unexpected(Error{Failure::refused, linked.error()}));
     if (*linked) return done({});
   }
-  jobs_.push_back({next_request_++,
-                   {path.base(), derivation.base(), std::to_string(chroot.device),
-                    std::to_string(chroot.inode)},
-                   std::move(first_process),
-                   std::move(done)});
+  add_job(
+      MessageType::grant,
+      {path.base(), derivation.base(), std::to_string(chroot.device), std::to_string(chroot.inode)},
+      std::move(first_process), std::move(done));
+}
+
+void Grafter::put_back(const std::string& folder, const std::vector<std::uint64_t>& dead,
+                       std::shared_ptr<const Fd> first_process, Done done) {
+  std::vector<std::string> strings{folder};
+  for (const auto device : dead) strings.push_back(std::to_string(device));
+  add_job(MessageType::session_resumed, std::move(strings), std::move(first_process),
+          std::move(done));
+}
+
+void Grafter::add_job(MessageType type, std::vector<std::string> strings,
+                      std::shared_ptr<const Fd> first_process, Done done) {
+  jobs_.push_back(
+      {type, next_request_++, std::move(strings), std::move(first_process), std::move(done)});
   if (!channel_) start_helper();
   send_next();
 }
@@ -66,8 +79,9 @@ void Grafter::start_helper() {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   const char* command = may_link_ ? graft_helper_command : copying_graft_helper_command;
-  std::array<char*, 4> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>(command),
-                                 store_dir_.data(), nullptr};
+  std::array<char*, 6> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>(command),
+                                 sources_.store_dir.data(),       sources_.view.data(),
+                                 sources_.view_target.data(),     nullptr};
   const int error =
       ::posix_spawn(&helper_, "/proc/self/exe", &actions, &attributes, arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
@@ -106,8 +120,7 @@ void Grafter::send_next() {
   while (ready_ && sent_ < jobs_.size() && sent_ < most_sent) {
     if (!timer_) timer_ = loop_.after(deadline, [this] { on_deadline(); });
     const Job& job = jobs_[sent_++];
-    if (!channel_->send({MessageType::grant, 0, job.request, job.strings},
-                        job.first_process->get())) {
+    if (!channel_->send({job.type, 0, job.request, job.strings}, job.first_process->get())) {
       lose_helper(Failure::refused, "the graft helper is gone");
       return;
     }

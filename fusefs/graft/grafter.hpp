@@ -13,6 +13,7 @@
 #include "fusefs/boundary/channel.hpp"
 #include "fusefs/boundary/store_path.hpp"
 #include "fusefs/event_loop.hpp"
+#include "fusefs/graft/store_mounts.hpp"
 #include "fusefs/kernel.hpp"
 
 namespace airlock::fusefs {
@@ -29,8 +30,8 @@ class Grafter {
   };
   using Done = std::function<void(tl::expected<void, Error>)>;
 
-  /// may_link: see Graft.
-  Grafter(EventLoop& loop, std::string store_dir, bool may_link);
+  /// may_link: see Graft. The view is mounted already.
+  Grafter(EventLoop& loop, GraftSources sources, bool may_link);
   ~Grafter();
   Grafter(const Grafter&) = delete;
   Grafter& operator=(const Grafter&) = delete;
@@ -39,6 +40,9 @@ class Grafter {
   /// none of them is to take a descriptor more.
   void graft(const StorePath& path, const StorePath& derivation, FileIdentity chroot,
              std::shared_ptr<const Fd> first_process, Done done);
+  /// Puts a folder of the view over the part of a dead view that a sandbox has; see Graft.
+  void put_back(const std::string& folder, const std::vector<std::uint64_t>& dead,
+                std::shared_ptr<const Fd> first_process, Done done);
   /// How many grafts are not made yet.
   [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
 
@@ -48,12 +52,15 @@ class Grafter {
 
  private:
   struct Job {
+    boundary::MessageType type;
     std::uint64_t request;
     std::vector<std::string> strings;
     std::shared_ptr<const Fd> first_process;
     Done done;
   };
 
+  void add_job(boundary::MessageType type, std::vector<std::string> strings,
+               std::shared_ptr<const Fd> first_process, Done done);
   void start_helper();
   void stop_helper();
   void send_next();
@@ -63,7 +70,7 @@ class Grafter {
   void lose_helper(Failure failure, const std::string& sentence);
 
   EventLoop& loop_;
-  std::string store_dir_;
+  GraftSources sources_;
   bool may_link_;
   Fd store_;  ///< on the helper's writable mount, from when it is ready
   std::optional<boundary::Channel> channel_;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <csignal>
 #include <exception>
+#include <iterator>
 #include <optional>
 
 #include "fusefs/boundary/channel.hpp"
@@ -28,9 +29,23 @@ std::optional<std::uint64_t> parse_number(const std::string& text) {
   return value;
 }
 
-tl::expected<void, std::string> answer(const Graft& graft, const Received& received) {
-  const auto malformed = tl::unexpected<std::string>("a malformed request to the graft helper");
+const auto malformed = tl::unexpected<std::string>("a malformed request to the graft helper");
+
+tl::expected<void, std::string> put_back(const Graft& graft, const Received& received) {
   const auto& strings = received.message.strings;
+  if (strings.size() < 2 || !received.descriptor) return malformed;
+  ViewRequest request{strings.front(), {}, received.descriptor.get()};
+  for (auto text = std::next(strings.begin()); text != strings.end(); ++text) {
+    const auto device = parse_number(*text);
+    if (!device) return malformed;
+    request.dead.push_back(*device);
+  }
+  return graft.put_back(request);
+}
+
+tl::expected<void, std::string> answer(const Graft& graft, const Received& received) {
+  const auto& strings = received.message.strings;
+  if (received.message.type == MessageType::session_resumed) return put_back(graft, received);
   if (received.message.type != MessageType::grant || strings.size() != 4) return malformed;
   const auto path = StorePath::parse(strings[0]);
   const auto derivation = StorePath::parse(strings[1]);
@@ -42,12 +57,12 @@ tl::expected<void, std::string> answer(const Graft& graft, const Received& recei
 
 }  // namespace
 
-int run_graft_helper(Fd socket, const std::string& store_dir, bool may_link) {
+int run_graft_helper(Fd socket, const GraftSources& sources, bool may_link) {
   // The channel's end tells the same, but not while a sandbox's filesystem keeps this waiting.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   try {
     Channel channel(std::move(socket));
-    const Graft graft(make_store_mounts(store_dir), store_dir, may_link);
+    const Graft graft(make_store_mounts(sources), sources, may_link);
     keep_graft_capabilities();
     if (!channel.send({MessageType::done, 0, 0, {}}, graft.store())) return 0;
     for (;;) {

@@ -82,7 +82,8 @@ Fd make_locked_copy() {
 
 }  // namespace
 
-StoreMounts make_store_mounts(const std::string& store_dir) {
+StoreMounts make_store_mounts(const GraftSources& sources) {
+  const auto& store_dir = sources.store_dir;
   StoreMounts mounts;
   require(::unshare(CLONE_NEWNS) == 0, "leave the host's mount namespace");
   // Slaves: the host's mounts go on arriving here and ours never reach the host.
@@ -98,6 +99,7 @@ StoreMounts make_store_mounts(const std::string& store_dir) {
   mounts.writable_store = open_folder(store_dir);
   require(::setns(mounts.holder_namespace.get(), CLONE_NEWNS) == 0, "enter the holder's namespace");
   mounts.locked_store = open_folder(store_dir);
+  mounts.locked_view = open_folder(sources.view);
   require(::setns(mounts.own_namespace.get(), CLONE_NEWNS) == 0, "return from the holder");
   return mounts;
 }

@@ -96,6 +96,11 @@ bool Mount::is_mounted() const {
   return device_ && root && root->device == *device_;
 }
 
+std::uint64_t Mount::device() const {
+  if (!device_) throw std::runtime_error("the mount at " + mount_point_ + " cannot be looked at");
+  return *device_;
+}
+
 void Mount::drop_cached(const std::string& name) {
   fuse_lowlevel_notify_inval_entry(session_, root_node, name.c_str(), name.size());
 }

@@ -24,6 +24,9 @@ class Mount {
   /// False when somebody else unmounted it.
   [[nodiscard]] bool is_mounted() const;
 
+  /// The device of the mounted filesystem, as in FileIdentity.
+  [[nodiscard]] std::uint64_t device() const;
+
   /// The root again, as a mount of its own that can be written to: where sockets are bound.
   [[nodiscard]] int writable() const { return writable_.get(); }
 

@@ -23,20 +23,27 @@ Tree& tree_of(fuse_req_t request) {
   return view_of(request).tree;
 }
 
+void fail(fuse_req_t request, std::errc error) {
+  fuse_reply_err(request, static_cast<int>(error));
+}
+
 /// Answers by who asks, now or when that is known. The request, and with it the calling thread,
 /// waits that long.
 void ask_who(fuse_req_t request, Contacts::Patience patience, Contacts::Answer answer) {
   const auto* context = fuse_req_ctx(request);
-  view_of(request).contacts.ask(context->pid, context->uid, patience, std::move(answer));
+  const auto& contacts = view_of(request).contacts;
+  view_of(request).contacts.ask(
+      context->pid, context->uid, patience,
+      [request, &contacts, answer = std::move(answer)](const auto& derivation) {
+        // As whoever asks a moment later: an empty folder would be taken for the truth.
+        if (contacts.stopped()) return fail(request, std::errc::not_connected);
+        answer(derivation);
+      });
 }
 
 /// libfuse passes the number of the calling thread, not of its process.
 pid_t caller_of(fuse_req_t request) {
   return fuse_req_ctx(request)->pid;
-}
-
-void fail(fuse_req_t request, std::errc error) {
-  fuse_reply_err(request, static_cast<int>(error));
 }
 
 void answer_entry(fuse_req_t request, const Tree::Result<Tree::Found>& found) {

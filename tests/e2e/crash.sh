@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kill -9 of airlockd, of airlock-fs and of nix-daemon at the worst moments: the build fails with a
-# clear message or its output is complete; what is owed is held by roots and settled at the next start.
+# clear message or its output is complete; that of airlock-fs alone loses none (restart.sh has more of that). What is owed
+# is held by roots and settled at the next start.
 . "$(dirname "$0")/lib.sh"
 
 restart() { # restart SERVICE: as a service manager would, after it was killed
@@ -46,6 +47,7 @@ SCRIPT
       out=$(cat "$name.out")
       equal "$name: references" "$(cat "$out")" "$(references "$out")"
     else
+      [ $service != fs ] || fail "$name was lost: $(cat "$name.log")"
       echo "$name: failed: $(grep -i airlock "$name.log" | tail -n 1)"
       grep -qi airlock "$name.log" || fail "$name: no clear message in: $(cat "$name.log")"
     fi
@@ -54,10 +56,10 @@ SCRIPT
   done
 done
 
-step "a builder that would go on without its airlock does not get to"
+step "a builder that would go on without its airlock does not get to, and gets its answer when it is back"
 outer stubborn <<'SCRIPT'
-inner slow-stubborn 'echo inner-started; sleep 3; echo slow >$out' || true
-echo "I saw that the airlock was lost" >$out
+path=$(inner slow-stubborn 'echo inner-started; sleep 3; echo slow >$out') || path="I saw that the airlock was lost"
+echo "$path" >$out
 SCRIPT
 nix-build --no-out-link stubborn.nix >stubborn.out 2>stubborn.log &
 building=$!
@@ -67,8 +69,40 @@ sleep 5 # the inner build is done by now; its answer is held back
 kill -0 "$building" || fail "the build went on: $(cat stubborn.out stubborn.log)"
 lacks "the log" "error" "$(cat stubborn.log)"
 restart fs
-wait "$building" && fail "the build went on: $(cat "$(cat stubborn.out)")"
-contains "the log" "airlock-fs was restarted" "$(cat stubborn.log)"
+wait "$building" || fail "the build was lost: $(cat stubborn.log)"
+out=$(cat stubborn.out)
+equal "what it was told" slow "$(cat "$(cat "$out")")"
+equal "stubborn: references" "$(cat "$out")" "$(references "$out")"
+
+step "both killed: nobody can say what the builds had, so they are ended"
+outer both <<'SCRIPT'
+inner kept-both 'echo kept >$out'
+echo asked >&2
+sleep 1000
+SCRIPT
+nix-build --no-out-link both.nix >both.out 2>both.log &
+building=$!
+eventually "the question was answered" 60 grep -q asked both.log
+kill -9 "$(airlock-env pid-of fs)" "$(airlock-env pid-of mediator)"
+sleep 0.3
+restart fs
+restart mediator
+wait "$building" && fail "the build went on: $(cat "$(cat both.out)")"
+contains "the log" "airlock-fs was restarted" "$(cat both.log)"
+store_is_clean
+
+step "airlock-fs told to end its builds ends them"
+outer interrupted <<'SCRIPT'
+inner slow-interrupted 'echo inner-started; sleep 6; echo slow >$out' || true
+echo "I saw that airlock-fs was stopped" >$out
+SCRIPT
+nix-build --no-out-link interrupted.nix >interrupted.out 2>interrupted.log &
+building=$!
+eventually "the inner build runs" 60 grep -q inner-started interrupted.log
+kill -INT "$(airlock-env pid-of fs)"
+wait "$building" && fail "the build went on: $(cat "$(cat interrupted.out)")"
+contains "the log" "airlock-fs was stopped" "$(cat interrupted.log)"
+restart fs
 airlock status --wait 20
 
 step "airlockd told to stop ends the builds first"

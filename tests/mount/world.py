@@ -145,6 +145,8 @@ class Mediator:
         self.channels = []
         self.reveals = []
         self.answer = answer
+        self.answers = {}    # request -> (True, "") or (False, sentence)
+        self.resumed = {}    # number -> what airlock-fs said to session_ready
 
     def take(self):
         message = self.channel.receive()
@@ -159,9 +161,22 @@ class Mediator:
                 if self.reveals:
                     self.request(boundary.REVEAL, message.session, self.reveals)
                 self.channel.send(boundary.SESSION_READY, message.session, strings=self.channels)
+        elif message.kind == boundary.SESSION_RESUMED:
+            self.sessions[message.session] = message.fd
+            self.names[message.session] = message.strings[0]
+            if self.answer:
+                self.resume(message.session)
+        elif message.kind in (boundary.SUCCEEDED, boundary.FAILED):
+            self.answers[message.request] = (message.kind == boundary.SUCCEEDED,
+                                             "".join(message.strings))
         elif message.kind < boundary.SUCCEEDED:
             self.events.append((message.kind, message.session))
         return message
+
+    def resume(self, session):
+        for path in self.reveals:
+            self.request(boundary.REVEAL, session, [path])
+        self.resumed[session] = self.request(boundary.SESSION_READY, session, self.channels)
 
     def take_until(self, kind, session=None, seconds=20):
         """Waits for a message of the kind, also one that came earlier."""
@@ -188,10 +203,10 @@ class Mediator:
         self.next_request += 1
         self.channel.socket.settimeout(20)
         self.channel.send(kind, session, number, strings, fd)
-        while True:
-            message = self.take()
-            if message.kind in (boundary.SUCCEEDED, boundary.FAILED) and message.request == number:
-                return message.kind == boundary.SUCCEEDED, "".join(message.strings)
+        # Taking may ask for something itself, and see this answer first.
+        while number not in self.answers:
+            self.take()
+        return self.answers.pop(number)
 
     def close(self):
         for fd in self.sessions.values():
@@ -351,9 +366,13 @@ class MountTest(unittest.TestCase):
         self.addCleanup(self.stop)
         self.mediator = self.connect()
 
-    def connect(self, **options):
+    def connect(self, before=None, **options):
+        """An airlockd that has what the one before had; what is to be resumed has been named."""
         mediator = Mediator(**options)
         self.mediators.append(mediator)
+        if before is not None:
+            mediator.channels, mediator.reveals = before.channels, before.reveals
+        mediator.take_until(boundary.RESUMPTION_OVER)
         return mediator
 
     def stop(self):
@@ -382,7 +401,9 @@ class MountTest(unittest.TestCase):
         build = self.make_build(derivation, nested_root=nested_root)
         answer = build.announce(self.mediator)
         self.assertEqual(answer["kind"], boundary.ANNOUNCED, answer)
-        session = max(self.mediator.sessions)
+        # Numbers grow as long as the airlock-fs is the same.
+        session = max(number for number, name in self.mediator.names.items()
+                      if name == build.derivation)
         build.start(view=answer["text"], inputs=inputs, **changes)
         return build, session
 

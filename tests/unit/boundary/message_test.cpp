@@ -21,7 +21,8 @@ const MessageType every_type[] = {
     MessageType::session_settled, MessageType::session_closed, MessageType::session_ready,
     MessageType::session_refused, MessageType::reveal,         MessageType::grant,
     MessageType::verify,          MessageType::condemn,        MessageType::succeeded,
-    MessageType::failed,          MessageType::welcome,
+    MessageType::failed,          MessageType::welcome,        MessageType::session_resumed,
+    MessageType::resumption_over,
 };
 
 Message sample() {

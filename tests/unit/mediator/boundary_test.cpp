@@ -1,10 +1,13 @@
 #include "daemon/mediator/boundary.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <array>
 #include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -52,6 +55,52 @@ bool never() {
   return false;
 }
 
+/// A connection of airlockd's, served on a thread as airlockd does, and airlock-fs's end of it.
+class Connected {
+ public:
+  explicit Connected(ControlChannel& control) {
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    filesystem.emplace(Fd(ends[0]));
+    control.take_up(Channel(Fd(ends[1])));
+    receiver_ = std::thread([&control] { control.run([](const auto&) {}); });
+  }
+  ~Connected() { lose(); }
+  Connected(const Connected&) = delete;
+  Connected& operator=(const Connected&) = delete;
+
+  void lose() {
+    filesystem.reset();
+    if (receiver_.joinable()) receiver_.join();
+  }
+  Message next() {
+    auto received = filesystem->receive();
+    REQUIRE(received);
+    return received->message;
+  }
+  void succeed(const Message& request) {
+    REQUIRE(filesystem->send({MessageType::succeeded, request.session, request.request, {}}));
+  }
+  [[nodiscard]] bool silent() const {
+    pollfd polled{filesystem->fd(), POLLIN, 0};
+    return ::poll(&polled, 1, 100) == 0;
+  }
+
+  std::optional<Channel> filesystem;
+
+ private:
+  std::thread receiver_;
+};
+
+StorePath store_path(char letter) {
+  return *StorePath::parse(std::string(32, letter) + "-path");
+}
+
+template <typename Ask>
+std::future<Boundary::Result> start(Ask ask) {
+  return std::async(std::launch::async, ask);
+}
+
 }  // namespace
 
 TEST_CASE("airlock-fs is there once it has said welcome") {
@@ -83,6 +132,111 @@ TEST_CASE("another first word is refused, and waiting ends when told to stop") {
   CHECK(other.sent);
   const Listener silent(std::nullopt);
   CHECK_FALSE(ControlChannel::connect(silent.path, [] { return true; }));
+}
+
+TEST_CASE("what airlock-fs did not answer is asked of the next one, once that has the session") {
+  ControlChannel control;
+  std::optional<Connected> first(std::in_place, control);
+  control.add(7);
+  auto verified = start([&] { return control.verify(7, 0); });
+  CHECK(first->next().type == MessageType::verify);
+  first.reset();
+  auto condemned = start([&] { return control.condemn(7, "too late"); });
+  Connected second(control);
+  CHECK(second.silent());
+  auto resumed = start([&] {
+    return control.resume(7, {store_path('a'), store_path('b')}, {{{"x", store_path('a')}}, {}});
+  });
+  const auto reveal = second.next();
+  CHECK(reveal.type == MessageType::reveal);
+  CHECK(reveal.strings.size() == 2);
+  CHECK(second.silent());
+  second.succeed(reveal);
+  const auto ready = second.next();
+  CHECK(ready.type == MessageType::session_ready);
+  CHECK(ready.strings == std::vector<std::string>{"x", store_path('a').base()});
+  // The sandbox does not see its view before this is answered.
+  CHECK(second.silent());
+  second.succeed(ready);
+  CHECK(resumed.get());
+  for (int i = 0; i < 2; ++i) second.succeed(second.next());
+  CHECK(verified.get());
+  CHECK(condemned.get());
+}
+
+TEST_CASE("a grant is not made twice because airlock-fs was lost in the middle") {
+  ControlChannel control;
+  std::optional<Connected> first(std::in_place, control);
+  control.add(7);
+  auto granted = start([&] {
+    return control.grant(7, {store_path('a'), store_path('b'), store_path('c')});
+  });
+  first->succeed(first->next());
+  CHECK(first->next().strings == std::vector<std::string>{store_path('b').base()});
+  CHECK(first->next().strings == std::vector<std::string>{store_path('c').base()});
+  first.reset();
+  Connected second(control);
+  auto resumed = start([&] { return control.resume(7, {}, {}); });
+  second.succeed(second.next());
+  CHECK(resumed.get());
+  for (const char letter : {'b', 'c'}) {
+    const auto again = second.next();
+    CHECK(again.type == MessageType::grant);
+    CHECK(again.strings == std::vector<std::string>{store_path(letter).base()});
+    second.succeed(again);
+  }
+  CHECK(granted.get());
+  CHECK(second.silent());
+}
+
+TEST_CASE("a grant that is refused is not asked again") {
+  ControlChannel control;
+  Connected first(control);
+  control.add(7);
+  auto granted = start([&] { return control.grant(7, {store_path('a'), store_path('b')}); });
+  const auto request = first.next();
+  REQUIRE(first.filesystem->send({MessageType::failed, 7, request.request, {"no"}}));
+  first.succeed(first.next());
+  const auto result = granted.get();
+  REQUIRE_FALSE(result);
+  CHECK(result.error() == "no");
+  CHECK(first.silent());
+}
+
+TEST_CASE("nobody waits for a session that did not come back") {
+  ControlChannel control;
+  std::optional<Connected> first(std::in_place, control);
+  control.add(7);
+  first.reset();
+  auto verified = start([&] { return control.verify(7, 0); });
+  control.remove(7);
+  CHECK_FALSE(verified.get());
+}
+
+TEST_CASE("nobody waits longer for airlock-fs than they have patience, or when told not to") {
+  ControlChannel control(std::chrono::milliseconds(50));
+  std::optional<Connected> first(std::in_place, control);
+  control.add(7);
+  first.reset();
+  const auto late = control.verify(7, 0);
+  REQUIRE_FALSE(late);
+  CHECK(late.error() == "airlock-fs did not come back in time");
+  ControlChannel stopped;
+  first.emplace(stopped);
+  stopped.add(7);
+  first.reset();
+  stopped.give_up();
+  CHECK_FALSE(stopped.verify(7, 0));
+}
+
+TEST_CASE("a session is not made ready on another connection than it was announced on") {
+  ControlChannel control;
+  std::optional<Connected> first(std::in_place, control);
+  control.add(7);
+  first.reset();
+  Connected second(control);
+  control.ready(7, {});
+  CHECK(second.silent());
 }
 
 }  // namespace airlock
