@@ -21,9 +21,11 @@ using wire::KeyedBuildResult;
 
 /// Does this outcome follow from the derivation? What does not must not be seen. (input_rejected
 /// does not: newer Nix says so, too, of a system or a feature that the host does not have.)
-bool follows_from_derivation(BuildStatus status) {
-  switch (status) {
+bool follows_from_derivation(const wire::BuildResult& result) {
+  switch (result.status) {
     case BuildStatus::permanent_failure:
+      // Whoever kills a builder is not asked: the kernel when memory is short, or Nix itself.
+      return result.error.find("due to signal 9 ") == std::string::npos;
     case BuildStatus::output_rejected:
     case BuildStatus::dependency_failed:
     case BuildStatus::not_deterministic:
@@ -49,7 +51,7 @@ void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
            plan.fixed_output.contains(keyed.target.path);
   };
   for (const auto& keyed : results)
-    if (!keyed.succeeded() && !follows_from_derivation(keyed.result.status) && !abandoned(keyed) &&
+    if (!keyed.succeeded() && !follows_from_derivation(keyed.result) && !abandoned(keyed) &&
         !answer_of_the_network(keyed))
       throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
                                   wire::print_target(session.layout(), keyed.target),

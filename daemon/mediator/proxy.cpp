@@ -1,12 +1,17 @@
 #include "daemon/mediator/proxy.hpp"
 
 #include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
+#include <functional>
 #include <mutex>
+#include <optional>
+#include <thread>
 
 #include "daemon/mediator/build_users.hpp"
 #include "daemon/mediator/build_watch.hpp"
@@ -57,25 +62,82 @@ tl::expected<std::set<StorePath>, std::string> visible_at_first(const Config& co
   return closure;
 }
 
-void wait_for_signal() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  int signal = 0;
-  sigwait(&signals, &signal);
-}
-
-/// The socket's file goes when the proxy does.
+/// The socket's file goes when the proxy does, unless another's has taken its name.
 class SocketFile {
  public:
-  explicit SocketFile(std::string path) : path_(std::move(path)) {}
+  explicit SocketFile(std::string path) : path_(std::move(path)) {
+    (void)::lstat(path_.c_str(), &made_);
+  }
   SocketFile(const SocketFile&) = delete;
   SocketFile& operator=(const SocketFile&) = delete;
-  ~SocketFile() { ::unlink(path_.c_str()); }
+  ~SocketFile() { remove(); }
+  void remove() const {
+    struct stat now {};
+    if (::lstat(path_.c_str(), &now) == 0 && now.st_ino == made_.st_ino &&
+        now.st_dev == made_.st_dev)
+      ::unlink(path_.c_str());
+  }
 
  private:
   std::string path_;
+  struct stat made_ {};
+};
+
+/// Waits for TERM or INT, which the caller has blocked, and sees to it that the process ends soon
+/// after: a thread that waits for upstream may wait for minutes.
+class StopSignal {
+ public:
+  /// status: of the process, when it has to be ended.
+  explicit StopSignal(std::function<int()> status) : status_(std::move(status)) {}
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
+  ~StopSignal() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+      changed_.notify_all();
+    }
+    ::pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return told_; });
+  }
+  /// Is removed also when the process has to end before all its threads have. Lives longer than
+  /// this.
+  void owns(const SocketFile* file) {
+    const std::lock_guard lock(mutex_);
+    file_ = file;
+  }
+
+ private:
+  static constexpr std::chrono::seconds grace{2};
+
+  void watch() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    int signal = 0;
+    sigwait(&signals, &signal);
+    std::unique_lock lock(mutex_);
+    told_ = true;
+    changed_.notify_all();
+    if (changed_.wait_for(lock, grace, [this] { return over_; })) return;
+    if (file_ != nullptr) file_->remove();
+    spdlog::warn("told to stop: what nix-daemon has not answered yet is not waited for");
+    ::_exit(status_());
+  }
+
+  std::function<int()> status_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool told_ = false;
+  bool over_ = false;
+  const SocketFile* file_ = nullptr;
+  std::thread thread_{[this] { watch(); }};  // last: it uses all of the above
 };
 
 }  // namespace
@@ -92,12 +154,15 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
                     options.profile,
                     false,
                     options.use_database};
+  std::optional<SocketFile> file;
+  StopSignal stop_signal([&] { return boundary.reason().empty() ? 0 : 1; });
   try {
     auto visible = visible_at_first(config, options, services);
     if (!visible) return tl::unexpected(visible.error());
     auto listening = wire::listen_unix(options.listen, options.mode);
     if (!listening) return tl::unexpected(listening.error());
-    const SocketFile file(options.listen);
+    file.emplace(options.listen);
+    stop_signal.owns(&*file);
     const auto name = name_of_proxy();
     const auto ledger_id = ledger.open_session(name, {});
     auto session =
@@ -108,7 +173,7 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
     SessionServer server(
         *std::move(listening), [&] { return session; }, [](Session&) {}, services);
     ready();
-    wait_for_signal();
+    stop_signal.wait();
     server.stop();
   } catch (const UpstreamLost& lost) {
     return tl::unexpected(std::string(lost.what()));

@@ -184,6 +184,25 @@ TEST_CASE("a derivation that names a hidden path never reaches upstream") {
   CHECK(world.trace.count("connect upstream") == 0);
 }
 
+TEST_CASE(
+    "a builder that was killed tells what the host was short of, perhaps, so it ends the sandbox") {
+  for (const auto* signal : {"9 (Killed)", "11 (Segmentation fault)"}) {
+    World world;
+    const auto derivation = world.add_derivation("killed");
+    world.upstream_state.status = wire::BuildStatus::permanent_failure;
+    world.upstream_state.failure = std::string("builder for 'x' failed due to signal ") + signal;
+    Conversation client(world);
+    client.handshake();
+    const wire::BuildPaths request{{{derivation, true, {}}}, wire::BuildMode::normal};
+    const bool killed = std::string_view(signal).starts_with("9 ");
+    if (killed)
+      CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+    else
+      CHECK(client.ask(wire::Op::build_paths, request).has_value());
+    CHECK(world.session.condemned() == killed);
+  }
+}
+
 TEST_CASE("a failure that is the host's ends the sandbox, not the question") {
   World world;
   world.boundary.grants = false;

@@ -93,6 +93,7 @@ struct UpstreamState {
   StorePath added = policy::fake_path("added");
   std::string uploaded;
   wire::BuildStatus status = wire::BuildStatus::built;
+  std::string failure = "it failed";
   std::map<StorePath, wire::PathInfo> infos;
   wire::PathInfo built_info;  ///< of every output that is built
   std::set<StorePath> will_build;
@@ -151,7 +152,8 @@ class FakeUpstream final : public Upstream {
       state_.trace.add("build " + target.path.base());
       const auto known = state_.statuses.find(target.path);
       const auto status = known != state_.statuses.end() ? known->second : state_.status;
-      results.push_back({target, {status, status == wire::BuildStatus::built ? "" : "it failed"}});
+      results.push_back(
+          {target, {status, status == wire::BuildStatus::built ? "" : state_.failure}});
       const auto name = std::string(target.path.name());
       if (results.back().succeeded())
         state_.infos[policy::fake_path(name.substr(0, name.size() - 4))] = state_.built_info;
