@@ -23,6 +23,7 @@ struct Limits {
   std::uint32_t connections = 64;                ///< of one session at once
   std::uint64_t string_bytes = 64ull << 20;      ///< one string of the protocol
   std::uint64_t list_items = 1ull << 20;         ///< one list, set or map
+  std::uint64_t request_bytes = 96ull << 20;     ///< all of one request but an upload
   std::uint64_t derivation_bytes = 64ull << 20;  ///< one .drv file
   std::uint64_t nar_bytes = 16ull << 30;         ///< one archive
   std::chrono::seconds handshake{10};            ///< from connect to the first operation
@@ -30,10 +31,12 @@ struct Limits {
   std::uint32_t depth = 16;                      ///< sessions within sessions
   std::uint64_t paths = 100'000;                 ///< granted to one session beyond its inputs
   std::uint64_t granted_bytes = 64ull << 30;     ///< the size of those, as archives
+  std::uint64_t operations = 1'000'000;          ///< of one session; each has a row in the ledger
   std::uint32_t builds = 16;  ///< requests to build of one session at once; a further one waits
   std::uint32_t machine_builds = 256;             ///< such requests of all sessions
   std::chrono::seconds build_time{24 * 60 * 60};  ///< one request to build
   std::chrono::seconds starvation{600};  ///< an inner build's wait for a build user or machine
+  std::uint32_t ledger_days = 90;        ///< that sessions are kept in the ledger after their end
 };
 
 /// What airlock-fetchd may fetch for the lock files of a build, and from where.

@@ -205,6 +205,7 @@ std::vector<Key> all_keys() {
       limit("connections", &Limits::connections, 1, 65536),
       limit("string-bytes", &Limits::string_bytes, 4096, largest),
       limit("list-items", &Limits::list_items, 1024, largest),
+      limit("request-bytes", &Limits::request_bytes, 1 << 20, largest),
       limit("derivation-bytes", &Limits::derivation_bytes, 4096, largest),
       limit("nar-bytes", &Limits::nar_bytes, 4096, largest),
       limit("handshake", &Limits::handshake, 1, 3600),
@@ -212,10 +213,12 @@ std::vector<Key> all_keys() {
       limit("depth", &Limits::depth, 1, 256),
       limit("paths", &Limits::paths, 1, largest),
       limit("granted-bytes", &Limits::granted_bytes, 1, largest),
+      limit("operations", &Limits::operations, 1, largest),
       limit("builds", &Limits::builds, 1, 65536),
       limit("machine-builds", &Limits::machine_builds, 1, 65536),
       limit("build-time", &Limits::build_time, 1, 86400 * 365),
       limit("starvation", &Limits::starvation, 1, 86400 * 365),
+      limit("ledger-days", &Limits::ledger_days, 1, 36500),
   };
   const std::vector<Key> fetch{
       fetch_text("user", &FetchConfig::user, is_account_name,

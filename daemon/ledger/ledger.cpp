@@ -81,6 +81,14 @@ class Writer {
         "WHERE state IN ('open', 'ended')");
   }
 
+  void drop_sessions_older_than(std::uint32_t days) {
+    SQLite::Statement drop(database_,
+                           "DELETE FROM sessions WHERE state IN ('settled', 'closed') AND "
+                           "changed < unixepoch() - 86400 * ?");
+    drop.bind(1, days);
+    drop.exec();
+  }
+
   [[nodiscard]] LedgerSession highest_number() {
     return database_.execAndGet("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").getInt64();
   }
@@ -162,8 +170,9 @@ class Writer {
 /// only, never SQLite.
 class SqliteLedger final : public Ledger {
  public:
-  explicit SqliteLedger(const std::string& file) : writer_(file) {
+  SqliteLedger(const std::string& file, std::uint32_t keep_days) : writer_(file) {
     writer_.close_sessions_of_predecessor();
+    writer_.drop_sessions_older_than(keep_days);
     last_number_ = writer_.highest_number();
     thread_ = std::thread([this] { work(); });
   }
@@ -290,9 +299,10 @@ std::string_view name_of(SessionState state) {
   return "closed";
 }
 
-tl::expected<std::unique_ptr<Ledger>, std::string> open_ledger(const std::string& file) {
+tl::expected<std::unique_ptr<Ledger>, std::string> open_ledger(const std::string& file,
+                                                               std::uint32_t keep_days) {
   try {
-    return std::make_unique<SqliteLedger>(file);
+    return std::make_unique<SqliteLedger>(file, keep_days);
   } catch (const std::exception& error) {
     return tl::make_unexpected(fmt::format("cannot open the ledger {}: {}", file, error.what()));
   }

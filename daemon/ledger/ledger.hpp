@@ -63,9 +63,10 @@ class Ledger {
 };
 
 /// The ledger in a SQLite file (schema.sql beside this file), WAL mode, file mode 0640. Sessions
-/// that a crashed predecessor left open or ended are marked closed with a note.
+/// that a crashed predecessor left open or ended are marked closed with a note, and those that were
+/// closed more than keep_days ago are dropped with all that was recorded of them.
 [[nodiscard]] tl::expected<std::unique_ptr<Ledger>, std::string> open_ledger(
-    const std::string& file);
+    const std::string& file, std::uint32_t keep_days = 90);
 
 /// Reading, for `airlock ledger`. A null derivation means all sessions; newest last.
 [[nodiscard]] tl::expected<std::vector<LedgerSessionRow>, std::string> read_sessions(

@@ -27,7 +27,8 @@ class Connection {
         source_(socket, services.config.limits.handshake),
         sink_(socket, services.config.limits.stall),
         reader_(source_, services.config.layout,
-                {services.config.limits.string_bytes, services.config.limits.list_items}),
+                {services.config.limits.string_bytes, services.config.limits.list_items,
+                 services.config.limits.request_bytes}),
         writer_(sink_, services.config.layout),
         upstream_(services.connect_upstream) {}
 
@@ -76,6 +77,7 @@ class Connection {
         std::chrono::milliseconds::zero());  // a client may think as long as it likes
     operation_ = nullptr;
     recorded_ = false;
+    reader_.begin();
     subject_.clear();
     const auto number = reader_.u64();
     source_.set_deadline(services_.config.limits.stall);
@@ -86,6 +88,7 @@ class Connection {
       throw ConnectionOver(
           fmt::format("operation {} does not exist in protocol {}", number, version_.print()));
     }
+    session_.count_operation();
     const auto request = operation_->decode(reader_, version_);
     subject_ = request->subject(session_.layout());
     const auto body = wire::open_upload(operation_->body(version_), reader_, writer_, version_);

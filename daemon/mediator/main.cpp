@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
   }
   raise_descriptor_limit();
   Stopper stopper;
-  const auto ledger = airlock::open_ledger(config->ledger);
+  const auto ledger = airlock::open_ledger(config->ledger, config->limits.ledger_days);
   if (!ledger) {
     spdlog::error("{}", ledger.error());
     return EXIT_FAILURE;

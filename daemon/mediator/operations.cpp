@@ -15,7 +15,7 @@ namespace airlock {
 
 namespace {
 
-constexpr std::size_t longest_subject = 4096;
+constexpr std::size_t longest_subject = 512;
 
 // What an operation is about, by the shape of its arguments.
 template <class R>

@@ -14,6 +14,23 @@
 
 namespace airlock {
 
+namespace {
+
+/// What a session keeps of parsed derivations, in bytes of their text, about.
+constexpr std::size_t most_kept = 16 << 20;
+
+std::size_t size_of(const Derivation& derivation) {
+  constexpr std::size_t node = 128;
+  std::size_t size = node * (1 + derivation.outputs.size() + derivation.input_sources.size() +
+                             derivation.input_derivations.size());
+  for (const auto& argument : derivation.arguments) size += node + argument.size();
+  for (const auto& [name, value] : derivation.environment)
+    size += node + name.size() + value.size();
+  return size;
+}
+
+}  // namespace
+
 tl::expected<Derivation, std::string> read_derivation(const Config& config, const StorePath& path) {
   const auto name = config.layout.print(path);
   const Fd file(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
@@ -90,12 +107,26 @@ std::shared_ptr<const Derivation> Session::derivation(const StorePath& path) con
   if (const auto known = derivations_.find(path); known != derivations_.end()) return known->second;
   auto parsed = read_derivation(services_.config, path);
   if (!parsed) return nullptr;
-  return derivations_[path] = std::make_shared<const Derivation>(*std::move(parsed));
+  auto derivation = std::make_shared<const Derivation>(*std::move(parsed));
+  keep(path, derivation);
+  return derivation;
+}
+
+void Session::keep(const StorePath& path, std::shared_ptr<const Derivation> derivation) const {
+  const auto size = size_of(*derivation);
+  if (derivations_size_ + size > most_kept) return;
+  if (derivations_.try_emplace(path, std::move(derivation)).second) derivations_size_ += size;
+}
+
+void Session::count_operation() {
+  const auto most = services_.config.limits.operations;
+  if (++operations_ > most && services_.profile == Profile::strict)
+    throw Condemned("it asked for more operations than allowed: " + limit_hint("operations", most));
 }
 
 void Session::remember(const StorePath& path, Derivation derivation) {
   const std::lock_guard lock(derivations_mutex_);
-  derivations_.try_emplace(path, std::make_shared<const Derivation>(std::move(derivation)));
+  keep(path, std::make_shared<const Derivation>(std::move(derivation)));
 }
 
 wire::PathInfo Session::path_info(const StorePath& path) {

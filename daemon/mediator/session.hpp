@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -86,7 +87,11 @@ class Session final : public policy::Scene {
   /// Visible paths that refer to this one. Throws Condemned.
   [[nodiscard]] std::set<StorePath> referrers(const StorePath& path);
 
-  /// Keeps the parsed form of a derivation that the session is about to be granted.
+  /// One more of the operations that a session may ask. Throws Condemned.
+  void count_operation();
+
+  /// Keeps the parsed form of a derivation that the session is about to be granted, if it is not
+  /// too much; what is not kept is read again when it is asked for.
   void remember(const StorePath& path, Derivation derivation);
 
   /// Asks for the root of a path that is about to be added, so that it is held by the time it is
@@ -123,6 +128,8 @@ class Session final : public policy::Scene {
 
  private:
   [[nodiscard]] Upstream& roots_connection();
+  /// With derivations_mutex_ held.
+  void keep(const StorePath& path, std::shared_ptr<const Derivation> derivation) const;
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
   void hold(const std::set<StorePath>& paths);
@@ -140,6 +147,8 @@ class Session final : public policy::Scene {
   std::set<StorePath> on_their_way_;  ///< being granted
   mutable std::mutex derivations_mutex_;
   mutable std::map<StorePath, std::shared_ptr<const Derivation>> derivations_;
+  mutable std::size_t derivations_size_ = 0;  ///< of derivations_, about
+  std::atomic<std::uint64_t> operations_ = 0;
 
   std::mutex granting_;  ///< one grant at a time; guards roots_ and what was granted
   std::uint64_t granted_paths_ = 0;

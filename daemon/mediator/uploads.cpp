@@ -295,8 +295,10 @@ Handled add_to_store_nar(const wire::AddToStoreNar& request, Call& call) {
 
 Handled add_multiple_to_store(const wire::AddMultipleToStore& request, Call& call) {
   const auto& limits = call.services.config.limits;
-  wire::Reader from(*call.body, call.session.layout(), {limits.string_bytes, limits.list_items});
+  wire::Reader from(*call.body, call.session.layout(),
+                    {limits.string_bytes, limits.list_items, limits.request_bytes});
   for (auto n = from.count(); n > 0; --n) {
+    from.begin();
     auto path = from.path();
     const wire::AddToStoreNar item{std::move(path), wire::read_path_info(from), request.repair,
                                    request.dont_check_signatures};

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t alignment = 8;
 constexpr std::size_t frame_size = 64 * 1024;
+constexpr std::size_t item_size = 32;  // what an item of a list takes beside its text, at least
 
 std::size_t padding_of(std::uint64_t length) {
   return static_cast<std::size_t>((alignment - length % alignment) % alignment);
@@ -54,6 +55,7 @@ std::string Reader::string(std::uint64_t most, const char* what) {
   if (length > std::min(most, caps_.string_bytes))
     throw ConnectionOver(fmt::format("{} of {} bytes is over the limit of {}", what, length,
                                      std::min(most, caps_.string_bytes)));
+  take(length);
   // Grown as the bytes arrive: a length is a claim, and a claim must not allocate.
   std::string text;
   while (text.size() < length) {
@@ -74,7 +76,15 @@ std::uint64_t Reader::count() {
   if (value > caps_.list_items)
     throw ConnectionOver(
         fmt::format("a list of {} items is over the limit of {}", value, caps_.list_items));
+  take(value * item_size);
   return value;
+}
+
+void Reader::take(std::uint64_t bytes) {
+  taken_ += bytes;
+  if (taken_ > caps_.request_bytes)
+    throw ConnectionOver(
+        fmt::format("a request takes more than {} bytes of memory", caps_.request_bytes));
 }
 
 std::vector<std::string> Reader::strings() {

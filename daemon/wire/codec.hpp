@@ -55,6 +55,8 @@ inline constexpr Version features{1, 38};
 struct Caps {
   std::uint64_t string_bytes = 64ull << 20;
   std::uint64_t list_items = 1ull << 20;
+  /// What strings and list items may take since Reader::begin; an upload's bytes are no strings.
+  std::uint64_t request_bytes = ~0ull;
 };
 
 using StorePathSet = std::set<StorePath>;
@@ -65,6 +67,9 @@ class Reader {
  public:
   Reader(Source& source, const StoreLayout& layout, Caps caps)
       : source_(source), layout_(layout), caps_(caps) {}
+
+  /// A request begins: what it may take is counted from here.
+  void begin() { taken_ = 0; }
 
   std::uint64_t u64();
   std::uint32_t u32(const char* what);  ///< a u64 on the wire that must fit
@@ -91,7 +96,11 @@ class Reader {
  private:
   Source& source_;
   const StoreLayout& layout_;
+  /// Throws when a request goes over what it may take.
+  void take(std::uint64_t bytes);
+
   Caps caps_;
+  std::uint64_t taken_ = 0;
   bool canonical_ = true;
 };
 

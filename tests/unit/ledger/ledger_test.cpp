@@ -122,6 +122,28 @@ TEST_CASE("text of a sandbox is cut and made printable") {
   CHECK_THAT(operations[1].subject, Catch::EndsWith("x..."));
 }
 
+TEST_CASE("what ended long ago is dropped when the ledger is opened, with its rows") {
+  const Scratch scratch;
+  {
+    auto ledger = open_ledger(scratch.file()).value();
+    for (const auto* name : {"old.drv", "recent.drv"}) {
+      const auto session = ledger->open_session(path(name), {});
+      ledger->record(operation(session, "subject"));
+      ledger->set_state(session, SessionState::closed, {});
+    }
+  }
+  SQLite::Database(scratch.file(), SQLite::OPEN_READWRITE)
+      .exec("UPDATE sessions SET changed = changed - 86400 * 10 - 60 WHERE id = 1");
+  { const auto ledger = open_ledger(scratch.file(), 11).value(); }
+  CHECK(read_sessions(scratch.file()).value().size() == 2);
+  { const auto ledger = open_ledger(scratch.file(), 10).value(); }
+  const auto sessions = read_sessions(scratch.file()).value();
+  REQUIRE(sessions.size() == 1);
+  CHECK(sessions[0].id == 2);
+  CHECK(read_operations(scratch.file(), 1).value().empty());
+  CHECK(read_operations(scratch.file(), 2).value().size() == 1);
+}
+
 TEST_CASE("numbers go on after a restart and what a predecessor left open is closed") {
   const Scratch scratch;
   {

@@ -184,6 +184,25 @@ TEST_CASE("a derivation that names a hidden path never reaches upstream") {
   CHECK(world.trace.count("connect upstream") == 0);
 }
 
+TEST_CASE("a session may ask so many operations, over all its connections") {
+  World world;
+  world.config.limits.operations = 3;
+  for (int i = 0; i < 2; ++i) {
+    Conversation client(world);
+    client.handshake();
+    REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{world.visible}));
+  }
+  Conversation client(world);
+  client.handshake();
+  REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{world.visible}));
+  CHECK(client.from().boolean());
+  CHECK_FALSE(world.session.condemned());
+  CHECK_THROWS_AS(client.ask(wire::Op::is_valid_path, wire::IsValidPath{world.visible}),
+                  ConnectionOver);
+  CHECK(world.session.condemned());
+  CHECK(world.boundary.reason.find("limits.operations") != std::string::npos);
+}
+
 TEST_CASE(
     "a builder that was killed tells what the host was short of, perhaps, so it ends the sandbox") {
   for (const auto* signal : {"9 (Killed)", "11 (Segmentation fault)"}) {

@@ -92,6 +92,21 @@ TEST_CASE("every truncation of a list throws") {
                     ConnectionOver);
 }
 
+TEST_CASE("a request may take so much in all, however it is divided") {
+  const auto bytes = encoded([](Writer& to) {
+    for (int i = 0; i < 3; ++i) to.string(std::string(60, 'x'));
+    to.u64(4);
+  });
+  StringSource source(bytes);
+  Reader reader(source, layout, Caps{1000, 1000, 120});
+  reader.begin();
+  CHECK(reader.string().size() == 60);
+  CHECK(reader.string().size() == 60);
+  reader.begin();
+  CHECK(reader.string().size() == 60);
+  CHECK_THROWS_WITH(reader.count(), "a request takes more than 120 bytes of memory");
+}
+
 TEST_CASE("a framed stream gives back its bytes, whatever the pieces") {
   rc::check("framed round trip", [](const std::vector<std::string>& pieces) {
     std::string all;
