@@ -43,8 +43,8 @@ enum class MessageType : std::uint32_t {
   resumption_over = 26,  ///< No predecessor's session that was not named lives.
 
   // airlockd to airlock-fs. Those with a request number are answered by succeeded or failed.
-  session_ready = 30,  ///< session; request when resumed. strings: name, base, name, base, …:
-                       ///< entries of the search path.
+  session_ready = 30,    ///< session; request when resumed. strings: name, base, name, base, …:
+                         ///< entries of the search path.
   session_refused = 31,  ///< session. strings: one sentence for the user; none when the derivation
                          ///< does not ask for a session.
   reveal = 32,           ///< session, request. strings: base names that the view lists from now on.
