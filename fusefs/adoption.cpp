@@ -84,6 +84,7 @@ std::optional<HeldView> Sessions::view_of(const FirstProcess& first) const {
 }
 
 void Sessions::on_mediator_connected() {
+  mediator_due_ = {};
   parts_.mediator.send({MessageType::welcome, 0, 0, {}});
   for (const auto& [number, session] : sessions_) {
     if (!session->resumes()) continue;

@@ -22,6 +22,9 @@ constexpr std::size_t max_sessions = 4096;
 constexpr int listen_backlog = 128;
 constexpr std::chrono::seconds ready_deadline{10};
 constexpr std::chrono::milliseconds longest_look_out{500};
+/// After a start: airlockd connects by itself, many times a second.
+constexpr std::chrono::seconds mediator_delay{5};
+constexpr std::chrono::milliseconds mediator_look_out{50};
 
 constexpr const char* no_mediator =
     "airlockd is not running; start it (systemctl start airlockd) and build again";
@@ -42,7 +45,10 @@ std::uint64_t random_base() {
 
 }  // namespace
 
-Sessions::Sessions(SessionParts parts) : parts_(std::move(parts)), next_number_(random_base()) {}
+Sessions::Sessions(SessionParts parts)
+    : parts_(std::move(parts)),
+      next_number_(random_base()),
+      mediator_due_(EventLoop::Clock::now() + mediator_delay) {}
 
 Session* Sessions::find(std::uint64_t number) {
   const auto found = sessions_.find(number);
@@ -63,6 +69,14 @@ std::size_t Sessions::count_open() const {
 }
 
 void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
+  const bool may_come = !parts_.mediator.is_connected() && EventLoop::Clock::now() < mediator_due_;
+  if (may_come && !announcement.first) {
+    auto waiting = std::make_shared<Announcement>(std::move(announcement));
+    parts_.loop.after(mediator_look_out, [this, waiting, answer = std::move(answer)]() mutable {
+      announce(std::move(*waiting), std::move(answer));
+    });
+    return;
+  }
   if (Session* older = find(announcement.derivation)) {
     // Nix builds a derivation once at a time, so the older build is over whatever we know of it.
     condemn(*older, "this derivation is being built again");

@@ -127,6 +127,7 @@ class Sessions {
 
   SessionParts parts_;
   std::uint64_t next_number_;
+  EventLoop::Clock::time_point mediator_due_;  ///< until then it may be on its way
   std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
   std::map<FileIdentity, FirstProcess> strangers_;  ///< sandboxes that find an empty `var`
   std::map<FileIdentity, std::shared_ptr<Arrival>> arrivals_;  ///< that wait for airlockd

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "daemon/command/chained.hpp"
 #include "daemon/command/demand.hpp"
@@ -22,6 +23,9 @@ using boundary::MessageType;
 
 // A hook holds a build user while it waits.
 constexpr std::chrono::seconds patience{15};
+/// For another airlock-fs to be there after one that ended.
+constexpr std::chrono::seconds comeback{5};
+constexpr std::chrono::milliseconds retry_delay{100};
 
 /// Where a client inside looks for nix.conf when nothing tells it otherwise.
 constexpr const char* nix_conf_target = "/etc/nix";
@@ -40,6 +44,19 @@ bool worker_sees(const std::string& folder) {
   return ::access(name.c_str(), F_OK) == 0;
 }
 
+/// One that has served since the machine was started may be on its way up again.
+tl::expected<Message, NoAnswer> ask_when_it_is_back(const Config& config, const Message& question,
+                                                    int descriptor) {
+  const auto end = std::chrono::steady_clock::now() + comeback;
+  const auto served = config.sockets.private_folder() + "/views";
+  for (;;) {
+    auto answer = ask_filesystem(config.sockets, question, descriptor, patience);
+    if (answer || !answer.error().down || ::access(served.c_str(), F_OK) != 0) return answer;
+    if (std::chrono::steady_clock::now() >= end) return answer;
+    std::this_thread::sleep_for(retry_delay);
+  }
+}
+
 /// Makes the sandbox known. The value is the folder to bind, the error a sentence for the user.
 tl::expected<std::string, std::string> announce(const Config& config, const StorePath& derivation,
                                                 const std::string& chroot) {
@@ -48,7 +65,7 @@ tl::expected<std::string, std::string> announce(const Config& config, const Stor
     return tl::make_unexpected("cannot open the sandbox's root " + chroot + ": " +
                                std::strerror(errno));
   const Message message{.type = MessageType::announce, .strings = {derivation.base()}};
-  const auto answer = ask_filesystem(config.sockets, message, root.get(), patience);
+  const auto answer = ask_when_it_is_back(config, message, root.get());
   if (!answer && answer.error().down)
     return tl::make_unexpected(
         std::string("this derivation requires airlock, but airlock-fs is not running: start it "

@@ -166,7 +166,7 @@ Boundary::Result ControlChannel::reveal(SessionNumber session, const std::set<St
 
 Boundary::Result ControlChannel::resume(SessionNumber session, const std::set<StorePath>& paths,
                                         const View& view) {
-  const Result lost = tl::unexpected(std::string("airlock-fs is gone again"));
+  Result lost = tl::unexpected(std::string("airlock-fs is gone again"));
   const auto over = line();
   if (!over) return lost;
   auto messages = reveals(session, paths);

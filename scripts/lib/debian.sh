@@ -29,7 +29,8 @@ debian_root() {
     return
   fi
   # Its name changes with what is in it: a folder made for an older list is not taken for this one.
-  local kept=$cache/debian$1-$(cksum <<<"$debian_packages" | cut -d' ' -f1)
+  local kept
+  kept=$cache/debian$1-$(cksum <<<"$debian_packages" | cut -d' ' -f1)
   if [ ! -d "$kept" ]; then
     lock_file "$cache/debian$1.lock" 8
     [ -d "$kept" ] || make_debian "$2" "$kept" >&2

@@ -59,10 +59,21 @@ SCRIPT
     for build in sleeps waits late; do start_build "$build-$name"; done
     eventually "the inner build runs" 60 pgrep -f 'sleep 6'
     airlock-env $how-fs
+    builds='sleeps waits late'
+    if [ $mode = hook ]; then
+      # Starts while there is nobody to announce it to. In static mode Nix finds no folder to bind then.
+      outer "new-$name" <<SCRIPT
+path=\$(inner new-$name 'echo new >\$out')
+echo \$path >\$out
+SCRIPT
+      timeout 60 nix-build --no-out-link "new-$name.nix" >"new-$name.out" 2>"new-$name.log" &
+      echo $! >"new-$name.pid"
+      builds="$builds new"
+    fi
     sleep 1
     airlock-env start-fs
     airlock status --wait 20 || fail "airlock is not up again"
-    for build in sleeps waits late; do finished "$build-$name"; done
+    for build in $builds; do finished "$build-$name"; done
     out=$(cat "sleeps-$name.out")
     equal "what was built on top of each other" "before after " "$(tr '\n' ' ' <"$out/text")"
     read -r before after <"$out/paths"
@@ -77,6 +88,45 @@ SCRIPT
     store_is_clean
   done
 done
+
+step "again and again, while a build asks all the time"
+# What the view refuses meanwhile is asked again; what was answered has to be there.
+outer busy <<'SCRIPT'
+echo is-running >&2
+added=''
+i=0
+while [ $i -lt 60 ]; do
+  echo $i >file-$i
+  mkdir folder-$i
+  echo $i >folder-$i/file
+  for name in file-$i folder-$i; do
+    tries=0
+    until path=$(nix-store --add $name 2>/dev/null); do
+      tries=$((tries + 1))
+      [ $tries -lt 60 ] || die "the view is not back"
+      sleep 0.5
+    done
+    [ -e $path ] || die "$path was answered and is not there"
+    added="$added $path"
+  done
+  i=$((i + 1))
+done
+for path in $added; do
+  ls -d /nix/var/airlock/store/${path##*/} >/dev/null || die "$path is not listed"
+done
+echo $added >$out
+SCRIPT
+start_build busy
+for how in kill stop kill kill stop; do
+  airlock-env $how-fs
+  airlock-env start-fs
+  airlock status --wait 20 || fail "airlock is not up again"
+  sleep 0.5
+done
+finished busy
+out=$(cat busy.out)
+equal "references" "$(tr ' ' '\n' <"$out" | sort | sha256sum)" "$(references "$out" | sha256sum)"
+store_is_clean
 
 step "no session was ended by anybody else"
 ! grep condemned "$AIRLOCK_LOGS"/*.log || fail "a session was condemned"

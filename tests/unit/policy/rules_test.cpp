@@ -124,7 +124,7 @@ TEST_CASE("building: visible derivations, normally, that stay in their sandbox")
   denies(build({{fake_path("hidden"), false, {}}}, wire::BuildMode::normal, scene), "path-visible");
 
   Derivation escaping;
-  escaping.environment["__noChroot"] = "1";
+  escaping.environment.emplace("__noChroot", "1");
   const auto escape = scene.add_derivation("escape", escaping);
   denies(build(to_build(escape), wire::BuildMode::normal, scene), "stay-in-sandbox");
 
