@@ -253,6 +253,8 @@ os.chdir("/tmp{STORE}/{victim.derivation}.chroot")
             self.assertIsItself(build)
         os.kill(self.fs.process.pid, 19)
         try:
+            # A thread that still runs would take the request, and then the kernel waits for its answer.
+            wait_for(lambda: self.is_stopped(self.fs.process.pid), 10, "airlock-fs to be stopped")
             child = liar.result(f"""
 child = os.fork()
 if child == 0:
@@ -295,6 +297,13 @@ result = os.read(read_end, 4096).decode()
             if int(numbers[-1]) == inside:
                 return child
         raise AssertionError("the child is not there")
+
+    def is_stopped(self, pid):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] != "T":
+                    return False
+        return True
 
     def waits_in_kernel(self, pid):
         with open(f"/proc/{pid}/wchan") as file:
