@@ -35,7 +35,7 @@ std::string find_real(const char* name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path == nullptr ? "" : path);
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const auto file = folder + "/" + name;
+    auto file = folder + "/" + name;
     struct stat status {};
     if (folder.empty() || ::stat(file.c_str(), &status) != 0 || ::access(file.c_str(), X_OK) != 0)
       continue;
@@ -46,6 +46,7 @@ std::string find_real(const char* name) {
 
 int run(const std::string& program, std::vector<std::string> words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());

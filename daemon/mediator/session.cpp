@@ -112,10 +112,11 @@ std::shared_ptr<const Derivation> Session::derivation(const StorePath& path) con
   return derivation;
 }
 
-void Session::keep(const StorePath& path, std::shared_ptr<const Derivation> derivation) const {
+void Session::keep(const StorePath& path,
+                   const std::shared_ptr<const Derivation>& derivation) const {
   const auto size = size_of(*derivation);
   if (derivations_size_ + size > most_kept) return;
-  if (derivations_.try_emplace(path, std::move(derivation)).second) derivations_size_ += size;
+  if (derivations_.try_emplace(path, derivation).second) derivations_size_ += size;
 }
 
 void Session::count_operation() {

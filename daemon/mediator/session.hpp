@@ -129,7 +129,7 @@ class Session final : public policy::Scene {
  private:
   [[nodiscard]] Upstream& roots_connection();
   /// With derivations_mutex_ held.
-  void keep(const StorePath& path, std::shared_ptr<const Derivation> derivation) const;
+  void keep(const StorePath& path, const std::shared_ptr<const Derivation>& derivation) const;
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
   void hold(const std::set<StorePath>& paths);
