@@ -63,6 +63,7 @@ int evaluate(std::vector<std::string> words) {
     return fail("it is the builder of an evaluation and is not called otherwise");
   set_environment(StoreLayout::from_environment());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   int ends[2];

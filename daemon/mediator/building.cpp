@@ -176,10 +176,10 @@ Outcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, Bui
       throw Condemned(ended_inside(*reason));
     outcome.refused = ticket.refused();
     const bool answered = results.has_value();
+    const auto why = answered ? std::string("it gave no result") : results.error().message;
     auto known =
         answered ? *std::move(results) : take_refused(targets, outcome.refused, call.session);
-    if (known.empty())
-      throw Condemned(fmt::format("nix-daemon did not build: {}", results.error().message));
+    if (known.empty()) throw Condemned("nix-daemon did not build: " + why);
     std::move(known.begin(), known.end(), std::back_inserter(outcome.results));
     if (answered) break;
   }

@@ -1,6 +1,5 @@
 #include "daemon/mediator/proxy.hpp"
 
-#include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,8 +95,9 @@ class StopSignal {
       const std::lock_guard lock(mutex_);
       over_ = true;
       changed_.notify_all();
+      // Everyone has it blocked, so it is the thread that takes it.
+      if (!told_) ::kill(::getpid(), SIGTERM);
     }
-    ::pthread_kill(thread_.native_handle(), SIGTERM);
     thread_.join();
   }
 
