@@ -12,15 +12,13 @@ SOCKET = os.path.dirname(STATE) + "/nix/daemon-socket/socket"
 # comes back; it lives on until the sandbox ends.
 NESTED = """
 read_end, write_end = os.pipe()
-uid, gid = os.getuid(), os.getgid()
 child = os.fork()
 if child == 0:
     try:
-        kernel.unshare({flags})
         if {flags} & kernel.CLONE_NEWUSER:
-            open("/proc/self/setgroups", "w").write("deny")
-            open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-            open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+            kernel.become_root({flags})
+        else:
+            kernel.unshare({flags})
         if {flags} & kernel.CLONE_NEWPID and os.fork():
             time.sleep(3600)
         scope = dict(globals())
@@ -139,11 +137,7 @@ fake = {liar.result(lie)!r}
 connection = socket.socket(socket.AF_UNIX)
 connection.connect({SOCKET!r})
 kept.append(connection)
-uid, gid = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-open("/proc/self/setgroups", "w").write("deny")
-open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+kernel.become_root()
 kernel.mount(fake, fake, None, kernel.MS_BIND)
 os.mkdir(fake + "/old")
 kernel.pivot_root(fake, fake + "/old")

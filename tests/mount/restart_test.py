@@ -5,27 +5,13 @@ import socket
 
 import boundary
 import world
-from world import MOUNT, RUN, STATE, STORE, MountTest, base, wait_for
+from world import MOUNT, RUN, STATE, STORE, SettlingTest, base, wait_for
 
 VIEW = os.path.dirname(STATE)
 RESTARTED = "airlock-fs was restarted while this build was in the airlock"
 
 
-class Restart(MountTest):
-    def setUp(self):
-        program = f"{world.TOP}/settle-{self.id()}"
-        self.settle_log = program + ".log"
-        self.arguments = ("--settle-program", program)
-        with open(program, "w") as file:
-            file.write(f'#!/bin/sh\necho "$@" >> {self.settle_log}\n')
-        os.chmod(program, 0o755)
-        open(self.settle_log, "w").close()
-        super().setUp()
-
-    def settle_calls(self):
-        with open(self.settle_log) as file:
-            return file.read().splitlines()
-
+class Restart(SettlingTest):
     def lose(self, how=signal.SIGKILL):
         self.fs.stop(how)
         self.mediators.remove(self.mediator)
@@ -169,11 +155,7 @@ child = os.fork()
 if child == 0:
     said = ""
     try:
-        uid, gid = os.getuid(), os.getgid()
-        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-        open("/proc/self/setgroups", "w").write("deny")
-        open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-        open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+        kernel.become_root()
         said = "inside "
         kernel.mount(None, "{VIEW}", None, kernel.MS_REMOUNT | kernel.MS_BIND)
         said += "remounted"
@@ -262,11 +244,7 @@ result = os.read(read_end, 100).decode()
         and the build does not go on without its view."""
         build, session = self.verified_session()
         build.result(f"""
-uid, gid = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-open("/proc/self/setgroups", "w").write("deny")
-open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+kernel.become_root()
 kernel.mount("none", "{VIEW}", "tmpfs", 0)
 result = True
 """)
@@ -278,11 +256,7 @@ result = True
         """The same, with names that lead elsewhere: nothing is mounted where they lead."""
         build, session = self.verified_session()
         build.result(f"""
-uid, gid = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-open("/proc/self/setgroups", "w").write("deny")
-open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+kernel.become_root()
 os.makedirs("/tmp/elsewhere/var/target")
 kernel.mount("/tmp/elsewhere", "{os.path.dirname(VIEW)}", None, kernel.MS_BIND)
 os.rmdir("{VIEW}/target")

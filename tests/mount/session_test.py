@@ -7,26 +7,10 @@ import time
 import boundary
 import kernel
 import world
-from world import MountTest, RUN, STORE, base, wait_for
+from world import RUN, STORE, SettlingTest, base, wait_for
 
 
-class Session(MountTest):
-    def setUp(self):
-        # Its own program and log: those that an earlier test's airlock-fs started may still run.
-        program = f"{world.TOP}/settle-{self.id()}"
-        self.settle_log = program + ".log"
-        self.arguments = ("--settle-program", program)
-        with open(program, "w") as file:
-            file.write(f'#!/bin/sh\necho "$@" >> {self.settle_log}\n'
-                       f'grep CapEff /proc/self/status >> {self.settle_log}.privilege\n')
-        os.chmod(program, 0o755)
-        open(self.settle_log, "w").close()
-        super().setUp()
-
-    def settle_calls(self):
-        with open(self.settle_log) as file:
-            return file.read().splitlines()
-
+class Session(SettlingTest):
     def ask_hook(self, kind, *strings):
         hook = boundary.Channel(RUN + "/airlock/announce")
         hook.send(kind, strings=strings)

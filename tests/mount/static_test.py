@@ -18,11 +18,7 @@ LIST = f"result = os.listdir('{VIEW}')"
 # A nested user namespace whose root is a folder of the build's own; {view} is bound into it.
 PIVOT = """
 os.makedirs(fake + {view!r}, exist_ok=True)
-uid, gid = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-open("/proc/self/setgroups", "w").write("deny")
-open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+kernel.become_root()
 kernel.mount(fake, fake, None, kernel.MS_BIND | kernel.MS_REC)
 kernel.mount({view!r}, fake + {view!r}, None, kernel.MS_BIND | kernel.MS_REC)
 os.mkdir(fake + "/old")
@@ -224,11 +220,7 @@ read_end, write_end = os.pipe()
         code = f"""
 fake = "/tmp/fake{STORE}/{base('victim.drv', 77)}.chroot"
 os.makedirs(fake + {VIEW!r})
-uid, gid = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
-open("/proc/self/setgroups", "w").write("deny")
-open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
-open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+kernel.become_root()
 kernel.mount({VIEW!r}, fake + {VIEW!r}, None, kernel.MS_BIND | kernel.MS_REC)
 os.chroot(fake)
 """ + LIST

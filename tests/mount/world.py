@@ -431,6 +431,26 @@ class MountTest(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(os.lstat(path).st_mode), mode, path)
 
 
+class SettlingTest(MountTest):
+    """airlock-fs starts a program to settle that only writes down how it was called."""
+
+    def setUp(self):
+        # Its own program and log: those that an earlier test's airlock-fs started may still run.
+        program = f"{TOP}/settle-{self.id()}"
+        self.settle_log = program + ".log"
+        self.arguments = ("--settle-program", program)
+        with open(program, "w") as file:
+            file.write(f'#!/bin/sh\necho "$@" >> {self.settle_log}\n'
+                       f'grep CapEff /proc/self/status >> {self.settle_log}.privilege\n')
+        os.chmod(program, 0o755)
+        open(self.settle_log, "w").close()
+        super().setUp()
+
+    def settle_calls(self):
+        with open(self.settle_log) as file:
+            return file.read().splitlines()
+
+
 def main():
     set_up_machine()
     unittest.main(verbosity=2, warnings="ignore")
