@@ -7,6 +7,7 @@
 #include "daemon/core/nar.hpp"
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/mediator/call.hpp"
+#include "daemon/mediator/hashing_sink.hpp"
 #include "daemon/policy/fetching.hpp"
 #include "daemon/wire/fd_stream.hpp"
 
@@ -22,20 +23,6 @@ class FetchFailed : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class HashedSink final : public Sink {
- public:
-  explicit HashedSink(Sink& next) : next_(next) {}
-  void write(std::string_view bytes) override {
-    hash_.update(bytes);
-    next_.write(bytes);
-  }
-  [[nodiscard]] Hash finish() { return hash_.finish(); }
-
- private:
-  Sink& next_;
-  Sha256 hash_;
-};
-
 void copy_all(fetch::Content& content, Sink& sink, std::uint64_t most) {
   std::array<char, 64 * 1024> block{};
   std::uint64_t total = 0;
@@ -48,7 +35,7 @@ void copy_all(fetch::Content& content, Sink& sink, std::uint64_t most) {
 
 /// Passes the content on and compares it with the lock before upstream is told that it was all.
 void pass_on(const Lock& lock, fetch::Content& content, Sink& sink, std::uint64_t most) {
-  HashedSink hashing(sink);
+  HashingSink hashing(sink);
   try {
     if (lock.address.method == IngestionMethod::recursive) {
       NarLimits limits;

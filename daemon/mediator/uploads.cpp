@@ -7,6 +7,7 @@
 #include "daemon/core/content_address.hpp"
 #include "daemon/core/nar.hpp"
 #include "daemon/mediator/handlers.hpp"
+#include "daemon/mediator/hashing_sink.hpp"
 #include "daemon/mediator/holding_sink.hpp"
 #include "daemon/policy/rules.hpp"
 
@@ -70,21 +71,6 @@ tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
 [[noreturn]] void refused_by_host(const wire::Error& error) {
   throw Condemned(fmt::format("nix-daemon did not add a path: {}", error.message));
 }
-
-/// Hashes what passes on its way.
-class HashingSink final : public Sink {
- public:
-  explicit HashingSink(Sink& next) : next_(next) {}
-  void write(std::string_view bytes) override {
-    hash_.update(bytes);
-    next_.write(bytes);
-  }
-  [[nodiscard]] Hash finish() { return hash_.finish(); }
-
- private:
-  Sink& next_;
-  Sha256 hash_;
-};
 
 /// Nix holds the lock of the path that a build makes until the build is over, so to add it from
 /// inside would wait for itself. Only the output of a fixed-output derivation can be met by
