@@ -54,6 +54,14 @@ eventually() {
   done
 }
 
+# static_mode: from here on one sandbox path serves all builds, and no pre-build hook runs.
+static_mode() {
+  sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
+  echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
+  airlock-env stop-nix-daemon
+  airlock-env start-nix-daemon
+}
+
 # outer NAME [ATTRIBUTES] <SCRIPT: writes NAME.nix, a derivation with airlock that runs prelude.sh and SCRIPT with Nix and
 # the applets on PATH. ATTRIBUTES are in Nix and may replace any other.
 outer() {

@@ -171,10 +171,7 @@ refuses "a missing argument" nix-instantiate --eval -E "((import $lib/lib.nix).r
 contains "a missing argument" "'nix' is missing" "$output"
 
 step "static mode has no hook that could mount /etc/nix, and says so"
-sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
-echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
-airlock-env stop-nix-daemon
-airlock-env start-nix-daemon
+static_mode
 outer static "airlockEtcNix = true;" <<'SCRIPT'
 sleep 20
 echo never >$out

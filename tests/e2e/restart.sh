@@ -3,13 +3,6 @@
 # not touch the view meanwhile is not lost, and cannot tell.
 . "$(dirname "$0")/lib.sh"
 
-static_mode() {
-  sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
-  echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
-  airlock-env stop-nix-daemon
-  airlock-env start-nix-daemon
-}
-
 start_build() { # start_build NAME: in the background; its process is in NAME.pid.
   timeout 120 nix-build --no-out-link "$1.nix" >"$1.out" 2>"$1.log" &
   echo $! >"$1.pid"

@@ -110,10 +110,7 @@ store_is_clean
 settled
 
 step "static mode has the programs too"
-sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
-echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
-airlock-env stop-nix-daemon
-airlock-env start-nix-daemon
+static_mode
 outer static <<'SCRIPT'
 export PATH=/nix/var/airlock/bin:$PATH
 drv=$(nix-instantiate -E "derivation { name = \"static\"; system = builtins.currentSystem; builder = \"$shell/bin/sh\";

@@ -4,13 +4,6 @@
 # for older kernels.
 . "$(dirname "$0")/lib.sh"
 
-static_mode() {
-  sed -i -e '/^pre-build-hook/d' /etc/nix/nix.conf
-  echo 'extra-sandbox-paths = /nix/var=/run/airlock/fs/var' >>/etc/nix/nix.conf
-  airlock-env stop-nix-daemon
-  airlock-env start-nix-daemon
-}
-
 # in_sandboxes: the processes below a pid namespace of their own. waiting: those of them that wait for the mount.
 in_sandboxes() { grep -lE '^NSpid:([[:space:]]+[0-9]+){2,}' /proc/[0-9]*/status 2>/dev/null | sed -e 's|/status||' -e 's|/proc/||'; }
 nobody_left() { [ -z "$(in_sandboxes)" ]; }
