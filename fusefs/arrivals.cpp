@@ -106,7 +106,10 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
     return parts_.contacts.forget(sandbox);
   }
   const auto root = arrival->first.root;
-  parts_.loop.after(offer_delay, [this, sandbox, derivation = arrival->folder.derivation] {
+  // While this is held no other sandbox can be meant by the number, however late it is said.
+  const auto held =
+      std::make_shared<const Fd>(::fcntl(arrival->first.pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
+  parts_.loop.after(offer_delay, [this, sandbox, held, derivation = arrival->folder.derivation] {
     parts_.contacts.offer(sandbox, derivation);
   });
   Announcement announcement{std::move(arrival->folder.derivation),
@@ -115,7 +118,7 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
                             std::move(worker->process),
                             *stamp,
                             std::move(arrival->first)};
-  announce(std::move(announcement), [this, sandbox](const auto& opened) {
+  announce(std::move(announcement), [this, sandbox, held](const auto& opened) {
     // ready has decided; whoever was refused is dead, and only has to be let go.
     if (!opened) parts_.contacts.forget(sandbox);
   });

@@ -278,6 +278,21 @@ result = os.read(read_end, 4096).decode()
             os.kill(self.fs.process.pid, 18)
         self.assertEqual(victim.answer(), {"result": f"{STORE}/{victim.derivation}"})
 
+    def test_a_namespace_number_that_is_used_again(self):
+        """What is said late about a sandbox that is gone must not be said to the next one."""
+        self.desk.asks = lambda derivation: "quiet" not in derivation
+        for turn in range(20):
+            asking = self.make_build(base(f"asking{turn}.drv"))
+            self.desk.delay[asking.derivation] = 0.3
+            quiet = self.start_build(f"quiet{turn}.drv")
+            self.assertEqual(quiet.run(f"os.stat('{VIEW}/airlock')").get("errno"), "ENOENT")
+            quiet.close()
+            time.sleep(0.003 * turn)  # for the kernel to give the number back
+            asking.start(view=VAR)
+            self.assertIsItself(asking)
+            asking.close()
+            self.builds.remove(quiet)
+
     def children(self, pid):
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [int(word) for word in file.read().split()]

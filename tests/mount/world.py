@@ -328,7 +328,9 @@ class Build:
         if self.pid:
             try:
                 os.kill(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
+                # Its worker is gone, so it is ours: unreaped it would keep its pid namespace.
+                os.waitpid(self.pid, 0)
+            except (ProcessLookupError, ChildProcessError):
                 pass
         self.delete_folder()
 
