@@ -135,9 +135,9 @@ tl::expected<std::optional<Opening>, Refusal> prepare_session(const Config& conf
   Opening opening{*std::move(derivation), {}, {}, {}};
   std::optional<StorePath> missing;
   opening.inputs =
-      PathInfos(config.layout, connect).whole_closure(*inputs, [&](const StorePath& input) {
+      paths_in(PathInfos(config.layout, connect).closure(*inputs, {}, [&](const StorePath& input) {
         missing = input;
-      });
+      }));
   if (missing)
     return of_host(fmt::format("its input {} is not valid", config.layout.print(*missing)));
   auto search_path = search_path_of(opening.derivation, config.layout, opening.inputs);

@@ -25,28 +25,19 @@ NixDatabase* PathInfos::database() {
   return database_.get();
 }
 
-std::optional<std::set<StorePath>> PathInfos::closure_at_once(const std::set<StorePath>& paths) {
+std::optional<PathInfos::Sizes> PathInfos::closure_at_once(const std::set<StorePath>& paths,
+                                                           const NixDatabase::Known& known) {
   const std::lock_guard lock(mutex_);
   auto* nix = database();
   if (nix == nullptr) return std::nullopt;
-  auto found = nix->closure(paths);
+  auto found = nix->closure(paths, known);
   return found ? *std::move(found) : std::nullopt;
 }
 
-std::set<StorePath> PathInfos::whole_closure(const std::set<StorePath>& paths,
-                                             const Missing& missing) {
-  // A path that is not valid there is for upstream to judge, below.
-  if (auto found = closure_at_once(paths)) return *std::move(found);
-  std::set<StorePath> whole;
-  for (const auto& [path, size] : closure(
-           paths, [](const StorePath&) { return false; }, missing))
-    whole.insert(path);
-  return whole;
-}
-
 PathInfos::Sizes PathInfos::closure(const std::set<StorePath>& paths,
-                                    const std::function<bool(const StorePath&)>& known,
-                                    const Missing& missing) {
+                                    const NixDatabase::Known& known, const Missing& missing) {
+  // A path that is not valid there is for upstream to judge, below.
+  if (auto found = closure_at_once(paths, known)) return *std::move(found);
   Sizes closure;
   std::vector<StorePath> todo(paths.begin(), paths.end());
   while (!todo.empty()) {
@@ -62,6 +53,12 @@ PathInfos::Sizes PathInfos::closure(const std::set<StorePath>& paths,
     closure.emplace(std::move(path), info->nar_size);
   }
   return closure;
+}
+
+std::set<StorePath> paths_in(const PathInfos::Sizes& sizes) {
+  std::set<StorePath> paths;
+  for (const auto& [path, size] : sizes) paths.insert(paths.end(), path);
+  return paths;
 }
 
 }  // namespace airlock

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,19 +24,16 @@ class PathInfos {
 
   /// Called with each path of a closure that is not valid; may throw.
   using Missing = std::function<void(const StorePath&)>;
-  using Sizes = std::map<StorePath, std::uint64_t>;
+  using Sizes = NixDatabase::Sizes;
   /// The paths and all they refer to, but for those, and what only they lead to, that `known`
-  /// holds; each with the size of its archive.
-  [[nodiscard]] Sizes closure(const std::set<StorePath>& paths,
-                              const std::function<bool(const StorePath&)>& known,
+  /// (may be empty) holds; each with the size of its archive. Nix's database is asked for all of it
+  /// at once. Throws UpstreamLost.
+  [[nodiscard]] Sizes closure(const std::set<StorePath>& paths, const NixDatabase::Known& known,
                               const Missing& missing);
-  /// The paths and all they refer to. Nix's database is asked for all of it at once.
-  [[nodiscard]] std::set<StorePath> whole_closure(const std::set<StorePath>& paths,
-                                                  const Missing& missing);
 
  private:
-  [[nodiscard]] std::optional<std::set<StorePath>> closure_at_once(
-      const std::set<StorePath>& paths);
+  [[nodiscard]] std::optional<Sizes> closure_at_once(const std::set<StorePath>& paths,
+                                                     const NixDatabase::Known& known);
   /// With the lock held; nullptr when the database cannot be opened.
   [[nodiscard]] NixDatabase* database();
 
@@ -48,5 +44,7 @@ class PathInfos {
   std::unique_ptr<NixDatabase> database_;
   std::unique_ptr<Upstream> upstream_;
 };
+
+[[nodiscard]] std::set<StorePath> paths_in(const PathInfos::Sizes& sizes);
 
 }  // namespace airlock

@@ -55,10 +55,10 @@ tl::expected<std::set<StorePath>, std::string> visible_at_first(const Config& co
                                                                 const Services& services) {
   std::string missing;
   PathInfos infos(config.layout, services.connect_upstream, options.use_database);
-  auto closure = infos.whole_closure(
-      options.roots, [&](const StorePath& path) { missing = config.layout.print(path); });
+  auto closure = infos.closure(options.roots, {},
+                               [&](const StorePath& path) { missing = config.layout.print(path); });
   if (!missing.empty()) return tl::unexpected("the root " + missing + " is not valid");
-  return closure;
+  return paths_in(closure);
 }
 
 /// The socket's file goes when the proxy does, unless another's has taken its name.

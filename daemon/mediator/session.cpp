@@ -198,8 +198,7 @@ void Session::hold(const std::set<StorePath>& paths) {
 void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
   if (closure.empty()) return;
   account_for(closure);
-  std::set<StorePath> paths;
-  for (const auto& [path, size] : closure) paths.insert(path);
+  auto paths = paths_in(closure);
   hold(paths);
   {
     const std::unique_lock visible_lock(visible_mutex_);
@@ -234,7 +233,7 @@ void Session::note(const std::set<StorePath>& paths) {
   const auto closure = infos_.closure(
       paths, [this](const StorePath& path) { return visible(path); }, [](const StorePath&) {});
   const std::unique_lock visible_lock(visible_mutex_);
-  for (const auto& [path, size] : closure) visible_.insert(path);
+  visible_.merge(paths_in(closure));
 }
 
 std::set<StorePath> Session::outputs_of(const wire::Target& target) const {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include <unordered_set>
+#include <vector>
 
 #include "daemon/core/hash.hpp"
 
@@ -65,7 +65,8 @@ NixDatabase::NixDatabase(StoreLayout layout, sqlite3* handle)
 NixDatabase::~NixDatabase() {
   info_.reset();
   references_.reset();
-  closure_.reset();
+  valid_.reset();
+  referred_.reset();
   sqlite3_close(handle_);
 }
 
@@ -89,16 +90,16 @@ tl::expected<std::unique_ptr<NixDatabase>, std::string> NixDatabase::open(
   database->references_ = std::make_unique<Statement>(
       handle,
       "select v.path from Refs r join ValidPaths v on r.reference = v.id where r.referrer = ?1");
-  // Cross joins: from what is found to what it refers to, whatever the planner thinks of a database
-  // that was never analysed.
-  database->closure_ = std::make_unique<Statement>(
+  database->valid_ = std::make_unique<Statement>(
+      handle, "select id, path, narSize from ValidPaths where path = ?1");
+  // A cross join: from the references to the paths, whatever the planner thinks of a database that
+  // was never analysed.
+  database->referred_ = std::make_unique<Statement>(
       handle,
-      "with recursive closure(id) as ("
-      " select v.id from json_each(?1) j cross join ValidPaths v on v.path = j.value"
-      " union select r.reference from closure c cross join Refs r on r.referrer = c.id)"
-      "select v.path from closure c cross join ValidPaths v on v.id = c.id");
+      "select v.id, v.path, v.narSize from Refs r cross join ValidPaths v on v.id = r.reference "
+      "where r.referrer = ?1");
   if (database->info_->raw == nullptr || database->references_->raw == nullptr ||
-      database->closure_->raw == nullptr)
+      database->valid_->raw == nullptr || database->referred_->raw == nullptr)
     return tl::unexpected(
         fmt::format("{} cannot be read: {}", layout.database(), sqlite3_errmsg(handle)));
   return database;
@@ -107,14 +108,10 @@ tl::expected<std::unique_ptr<NixDatabase>, std::string> NixDatabase::open(
 tl::expected<std::set<StorePath>, std::string> NixDatabase::references_of(std::int64_t id) {
   const ResetAtEnd reset(references_->raw);
   sqlite3_bind_int64(references_->raw, 1, id);
-  return paths_of(*references_);
-}
-
-tl::expected<std::set<StorePath>, std::string> NixDatabase::paths_of(Statement& statement) {
   std::set<StorePath> paths;
   int step = 0;
-  while ((step = sqlite3_step(statement.raw)) == SQLITE_ROW) {
-    auto path = layout_.parse(column_text(statement.raw, 0));
+  while ((step = sqlite3_step(references_->raw)) == SQLITE_ROW) {
+    auto path = layout_.parse(column_text(references_->raw, 0));
     if (!path) return tl::unexpected(path.error());
     paths.insert(*std::move(path));
   }
@@ -122,18 +119,81 @@ tl::expected<std::set<StorePath>, std::string> NixDatabase::paths_of(Statement& 
   return paths;
 }
 
-tl::expected<std::optional<std::set<StorePath>>, std::string> NixDatabase::closure(
-    const std::set<StorePath>& paths) {
-  nlohmann::json printed = nlohmann::json::array();
-  for (const auto& path : paths) printed.push_back(layout_.print(path));
-  const auto text = printed.dump();
+/// One walk along the references. In a transaction, so that the locks of the database's file are
+/// taken once and not for each path.
+class NixDatabase::Walk {
+ public:
+  using Step = tl::expected<void, std::string>;
+
+  Walk(NixDatabase& database, const Known& known) : database_(database), known_(known) {
+    sqlite3_exec(database.handle_, "begin", nullptr, nullptr, nullptr);
+  }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+  ~Walk() { sqlite3_exec(database_.handle_, "commit", nullptr, nullptr, nullptr); }
+
+  /// Whether `path` is valid.
+  tl::expected<bool, std::string> start_at(const StorePath& path) {
+    if (known_ && known_(path)) return true;
+    auto* statement = database_.valid_->raw;
+    const ResetAtEnd reset(statement);
+    const auto printed = database_.layout_.print(path);
+    sqlite3_bind_text(statement, 1, printed.c_str(), -1, SQLITE_TRANSIENT);
+    const auto rows = take_rows(statement);
+    if (!rows) return tl::unexpected(rows.error());
+    return *rows > 0;
+  }
+
+  Step follow_references() {
+    auto* statement = database_.referred_->raw;
+    while (!todo_.empty()) {
+      const ResetAtEnd reset(statement);
+      sqlite3_bind_int64(statement, 1, todo_.back());
+      todo_.pop_back();
+      if (auto rows = take_rows(statement); !rows) return tl::unexpected(rows.error());
+    }
+    return {};
+  }
+
+  [[nodiscard]] Sizes take() { return std::move(sizes_); }
+
+ private:
+  tl::expected<std::size_t, std::string> take_rows(sqlite3_stmt* statement) {
+    std::size_t rows = 0;
+    int step = 0;
+    while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+      ++rows;
+      const auto id = sqlite3_column_int64(statement, 0);
+      if (!seen_.insert(id).second) continue;
+      auto path = database_.layout_.parse(column_text(statement, 1));
+      if (!path) return tl::unexpected(path.error());
+      if (known_ && known_(*path)) continue;
+      todo_.push_back(id);
+      sizes_.emplace(*std::move(path),
+                     static_cast<std::uint64_t>(sqlite3_column_int64(statement, 2)));
+    }
+    if (step != SQLITE_DONE) return tl::unexpected(std::string(sqlite3_errmsg(database_.handle_)));
+    return rows;
+  }
+
+  NixDatabase& database_;
+  const Known& known_;
+  std::unordered_set<std::int64_t> seen_;
+  std::vector<std::int64_t> todo_;
+  Sizes sizes_;
+};
+
+tl::expected<std::optional<NixDatabase::Sizes>, std::string> NixDatabase::closure(
+    const std::set<StorePath>& paths, const Known& known) {
   const std::lock_guard lock(mutex_);
-  const ResetAtEnd reset(closure_->raw);
-  sqlite3_bind_text(closure_->raw, 1, text.c_str(), -1, SQLITE_TRANSIENT);
-  auto found = paths_of(*closure_);
-  if (!found) return tl::unexpected(found.error());
-  const bool all = std::includes(found->begin(), found->end(), paths.begin(), paths.end());
-  return all ? std::optional(*std::move(found)) : std::nullopt;
+  Walk walk(*this, known);
+  for (const auto& path : paths) {
+    const auto valid = walk.start_at(path);
+    if (!valid) return tl::unexpected(valid.error());
+    if (!*valid) return std::nullopt;
+  }
+  if (auto followed = walk.follow_references(); !followed) return tl::unexpected(followed.error());
+  return walk.take();
 }
 
 tl::expected<std::optional<wire::PathInfo>, std::string> NixDatabase::path_info(

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,24 +34,28 @@ class NixDatabase {
   [[nodiscard]] tl::expected<std::optional<wire::PathInfo>, std::string> path_info(
       const StorePath& path);
 
-  /// The paths and all that they refer to, by one query, whose cost grows with the closure and not
-  /// with the store. Without a value one of the paths is not valid.
-  [[nodiscard]] tl::expected<std::optional<std::set<StorePath>>, std::string> closure(
-      const std::set<StorePath>& paths);
+  /// Store paths, each with the size of its archive in bytes.
+  using Sizes = std::map<StorePath, std::uint64_t>;
+  using Known = std::function<bool(const StorePath&)>;
+  /// The paths and all that they refer to, but for those, and what only they lead to, that `known`
+  /// (may be empty) holds. Read in one transaction, and the cost grows with the answer, not with
+  /// the store. Without a value one of the paths is not valid. `known` must not call back.
+  [[nodiscard]] tl::expected<std::optional<Sizes>, std::string> closure(
+      const std::set<StorePath>& paths, const Known& known);
 
  private:
   struct Statement;
   NixDatabase(StoreLayout layout, sqlite3* handle);
   [[nodiscard]] tl::expected<std::set<StorePath>, std::string> references_of(std::int64_t id);
-  /// Every row's first column as a path.
-  [[nodiscard]] tl::expected<std::set<StorePath>, std::string> paths_of(Statement& statement);
+  class Walk;
 
   StoreLayout layout_;
   std::mutex mutex_;
   sqlite3* handle_;
   std::unique_ptr<Statement> info_;
   std::unique_ptr<Statement> references_;
-  std::unique_ptr<Statement> closure_;
+  std::unique_ptr<Statement> valid_;
+  std::unique_ptr<Statement> referred_;
 };
 
 }  // namespace airlock
