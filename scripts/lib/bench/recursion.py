@@ -187,10 +187,73 @@ def package_sets():
               f"{'yes: it blocks' if rows[0][0][3] else 'no'}", flush=True)
 
 
+# N derivations that want the same expression: the list of the derivations of FIXTURE, generated so that the way by import has
+# something to import, and so that no derivation of it is there from another turn.
+FIXTURE = os.path.join(os.path.dirname(__file__), "../../../tests/fixtures/packages/default.nix")
+WANTING, WANTED = 6, 1000
+
+
+def expression_of(tag):
+    return f"""derivation {{ name = "set-{tag}"; system = builtins.currentSystem; builder = "{SHELL}/bin/sh"; PATH = "{SHELL}/bin";
+  shell = builtins.storePath "{SHELL}"; packages = {FIXTURE};
+  args = [ "-euc" "sed 's/=package-/={tag}-/' $packages >$out" ]; }}"""
+
+
+def all_by_ifd(tag, numbers):
+    """A list of those that want it, which share one evaluation."""
+    return f"""let
+  set = import ({expression_of(tag)}) {{ shell = "{SHELL}"; count = {WANTED}; }};
+  paths = map (package: builtins.unsafeDiscardOutputDependency package.drvPath) set.all;
+in map (number: derivation {{
+  name = "wants-{tag}-${{toString number}}"; system = builtins.currentSystem; builder = "{SHELL}/bin/sh"; inherit paths;
+  shell = builtins.storePath "{SHELL}"; args = [ "-euc" "echo $paths >$out" ];
+}}) [ {" ".join(map(str, numbers))} ]"""
+
+
+def all_inside(prelude):
+    script = escaped(f"{SIDES['airlock'][2]}{prelude}\n"
+                     f"nix-instantiate $set --argstr shell $shell --arg count {WANTED} -A all >$out")
+    return lambda tag, numbers: f"""map (number: derivation {{
+  name = "wants-{tag}-${{toString number}}"; system = builtins.currentSystem; builder = "{SHELL}/bin/sh";
+  set = {expression_of(tag)}; shell = builtins.storePath "{SHELL}"; nix = builtins.storePath "{NIX}";
+  PATH = "{NIX}/bin:{SHELL}/bin"; args = [ "-euc" ''{script}'' ]; {SIDES["airlock"][0]}
+}}) [ {" ".join(map(str, numbers))} ]"""
+
+
+SHARING = {
+    "import-from-derivation": all_by_ifd,
+    "airlock": all_inside(""),
+    "airlock, remembered": all_inside("; export PATH=/nix/var/airlock/bin:$PATH"),
+}
+
+
+def build_wanting(text):
+    with open("wanting.nix", "w") as file:
+        file.write(text)
+    return timed("nix-build", "--no-out-link", "wanting.nix")[0]
+
+
+def same_expression():
+    """Both ways in which they come: from one command, and each from a command of its own."""
+    together, first, other = ({way: [] for way in SHARING} for _ in range(3))
+    for turn in range(max(3, ROUNDS // 3)):
+        for place, (way, expression) in enumerate(SHARING.items()):
+            together[way].append(build_wanting(expression(f"turn{turn}way{place}", range(WANTING))))
+            alone = [build_wanting(expression(f"alone{turn}way{place}", [number])) for number in range(WANTING)]
+            first[way].append(alone[0])
+            other[way].append(statistics.mean(alone[1:]))
+    print(f"\n{WANTING} derivations that want the list of the same {WANTED} derivations, ms (medians)")
+    print(f"{'':>23} {'one command':>12} {'one each: the first':>20} {'each other':>11} {'÷ the first':>12}")
+    for way in SHARING:
+        whole, one, more = (statistics.median(times[way]) for times in (together, first, other))
+        print(f"{way:>23} {whole:>12.0f} {one:>20.0f} {more:>11.0f} {more / one:>12.2f}", flush=True)
+
+
 def main():
     with open("set.nix", "w") as file:
         file.write(SET)
     end_to_end()
+    same_expression()
     package_sets()
 
 
