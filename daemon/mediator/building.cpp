@@ -70,13 +70,20 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
                       call.session.layout().print(result.target.path)));
 }
 
+/// How long Nix may take to see that another build of the same derivation is over: what it has for
+/// `build-poll-interval` where nothing is set. To wait longer here than that would gain nothing.
+constexpr std::chrono::seconds lock_poll{5};
+
+void check_that_client_waits(const Call& call) {
+  pollfd polled{call.client, POLLRDHUP, 0};
+  if (::poll(&polled, 1, 0) > 0)
+    throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
+}
+
 /// Throws Condemned.
 std::unique_ptr<Builds::Ticket> admit(const policy::BuildPlan& plan, Call& call) {
-  auto ticket = call.services.builds.begin(call.session.ledger_id(), plan, [&call] {
-    pollfd polled{call.client, POLLRDHUP, 0};
-    if (::poll(&polled, 1, 0) > 0)
-      throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
-  });
+  auto ticket = call.services.builds.begin(call.session.ledger_id(), plan,
+                                           [&call] { check_that_client_waits(call); });
   if (!ticket) throw Condemned(ticket.error());
   return *std::move(ticket);
 }
@@ -204,6 +211,11 @@ Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan
   for (const auto& path : *will_build)
     if (plan.derivations.contains(path) && find(asked, path) == asked.end())
       asked.push_back({path, true, {}});
+  std::set<StorePath> made;
+  for (const auto& target : asked) made.insert(target.path);
+  if (!will_build->empty())
+    ticket->await_others(made, lock_poll, [&call] { check_that_client_waits(call); });
+  if (const auto reason = ticket->ended()) throw Condemned(*reason);
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,
                call.version);

@@ -37,6 +37,25 @@ void Builds::Ticket::upstream_waits_for(const waits::Scarce& scarce) {
   builds_.changed();
 }
 
+void Builds::Ticket::await_others(const std::set<StorePath>& derivations, Clock::duration most,
+                                  const std::function<void()>& still_wanted) {
+  std::unique_lock lock(builds_.mutex_);
+  const auto others = builds_.working_on(derivations, *request_);
+  if (others.empty()) return;
+  const auto until = Clock::now() + most;
+  // As if upstream had said that it waits for their lock, which is what it would say.
+  request_->scarce.lock = Clock::now();
+  builds_.changed();
+  while (!request_->ended && Clock::now() < until && builds_.any_is_there(others)) {
+    lock.unlock();
+    still_wanted();
+    lock.lock();
+    if (builds_.any_is_there(others)) builds_.places_.wait_for(lock, look_out);
+  }
+  request_->scarce.lock.reset();
+  builds_.changed();
+}
+
 std::optional<std::string> Builds::Ticket::condemned() const {
   const std::lock_guard lock(builds_.mutex_);
   return request_->condemned;
@@ -70,7 +89,7 @@ Builds::Admission Builds::begin(LedgerSession session, const policy::BuildPlan& 
   if (auto reason = refusal(session, plan)) return tl::unexpected(*std::move(reason));
   for (const auto& [child, work] : open_)
     if (waits::makes(plan, work)) ledger_.add_parent(child, session);
-  requests_.push_front({session, plan, since, {}, {}, std::nullopt, std::nullopt});
+  requests_.push_front({session, plan, since, {}, {}, std::nullopt, std::nullopt, next_number_++});
   changed();
   return std::make_unique<Ticket>(*this, requests_.begin());
 }
@@ -79,6 +98,27 @@ bool Builds::has_place(LedgerSession session) const {
   return std::count_if(requests_.begin(), requests_.end(), [&](const auto& request) {
            return request.session == session;
          }) < static_cast<std::ptrdiff_t>(limits_.builds);
+}
+
+/// Those that wait themselves are not waited for: all of them go on together.
+std::set<std::uint64_t> Builds::working_on(const std::set<StorePath>& derivations,
+                                           const waits::Request& asking) const {
+  const auto own = open_.find(asking.session);
+  std::set<std::uint64_t> numbers;
+  for (const auto& request : requests_) {
+    if (request.number >= asking.number || request.scarce.lock || request.ended) continue;
+    if (own != open_.end() && waits::makes(request.plan, own->second)) continue;
+    const auto& made = request.plan.derivations;
+    if (std::any_of(derivations.begin(), derivations.end(),
+                    [&](const auto& derivation) { return made.contains(derivation); }))
+      numbers.insert(request.number);
+  }
+  return numbers;
+}
+
+bool Builds::any_is_there(const std::set<std::uint64_t>& numbers) const {
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [&](const auto& request) { return numbers.contains(request.number); });
 }
 
 Builds::Reason Builds::refusal(LedgerSession session, const policy::BuildPlan& plan) const {

@@ -31,6 +31,12 @@ class Builds {
     ~Ticket();
 
     void upstream_waits_for(const waits::Scarce& scarce);
+    /// Blocks while other requests are worked on that began before and make one of the derivations,
+    /// but not longer than `most`, nor behind one that makes the session that asks, nor when that
+    /// is being ended. Upstream would wait for them as well, but looks for their end every few
+    /// seconds only. Calls `still_wanted` now and then; what that throws passes through.
+    void await_others(const std::set<StorePath>& derivations, Clock::duration most,
+                      const std::function<void()>& still_wanted);
     /// Why a session of one of the derivations was condemned or refused meanwhile, if one was.
     [[nodiscard]] std::optional<std::string> condemned() const;
     /// Derivations of the request that were refused a session for what they say themselves, and
@@ -90,6 +96,9 @@ class Builds {
                                                const BuildUsers& users) const;
   [[nodiscard]] Clock::time_point next_look(Clock::time_point now) const;
   [[nodiscard]] bool has_place(LedgerSession session) const;
+  [[nodiscard]] std::set<std::uint64_t> working_on(const std::set<StorePath>& derivations,
+                                                   const waits::Request& asking) const;
+  [[nodiscard]] bool any_is_there(const std::set<std::uint64_t>& numbers) const;
   void end(Ending ending, Outlook& outlook);
   void changed();
 
@@ -97,6 +106,7 @@ class Builds {
   Ledger& ledger_;
   const Limits& limits_;
   waits::Requests requests_;
+  std::uint64_t next_number_ = 1;
   waits::Sessions open_;
   std::condition_variable places_;  ///< a request has ended
   std::condition_variable change_;

@@ -42,6 +42,7 @@ struct Request {
   std::map<StorePath, std::string> refused;  ///< derivations of the plan, for what they say
   std::optional<std::string> condemned;      ///< why something that it waits for was ended
   std::optional<std::string> ended;          ///< why its own session is being ended
+  std::uint64_t number = 0;                  ///< grows with each, and is never used again
 };
 
 using Requests = std::list<Request>;

@@ -79,6 +79,73 @@ TEST_CASE("when those above have their answer, or are closed, there is no cycle"
   CHECK(table.begin(2, "one"));
 }
 
+TEST_CASE("what another request makes already is waited for") {
+  Table table;
+  table.builds.session_opened(work("one"), 1);
+  table.builds.session_opened(work("two"), 2);
+  const std::set<StorePath> wanted{fake_path("a.drv")};
+  std::atomic<int> looks{0};
+  const auto behind = [&](Builds::Ticket& ticket, seconds most) {
+    return std::async(std::launch::async,
+                      [&, most] { ticket.await_others(wanted, most, [&] { ++looks; }); });
+  };
+  auto first = table.ticket(1, "a");
+  auto second = table.ticket(2, "a");
+  SECTION("until it has its answer") {
+    auto waiting = behind(*second, seconds(600));
+    while (looks < 2) std::this_thread::yield();
+    CHECK(waiting.wait_for(seconds(0)) == std::future_status::timeout);
+    first.reset();
+    waiting.get();
+  }
+  SECTION("all that wait go on together") {
+    auto third = table.ticket(3, "a");
+    auto waiting = behind(*second, seconds(600));
+    while (looks < 1) std::this_thread::yield();
+    auto also = behind(*third, seconds(600));
+    while (looks < 3) std::this_thread::yield();
+    first.reset();
+    waiting.get();
+    also.get();
+    CHECK(second);
+  }
+  SECTION("no longer than is of use") {
+    second->await_others(wanted, seconds(0), [&] { ++looks; });
+    CHECK(looks == 0);
+    CHECK(first);
+  }
+  SECTION("until the one that asks is ended") {
+    auto waiting = behind(*second, seconds(600));
+    while (looks < 1) std::this_thread::yield();
+    table.builds.condemned(fake_path("two.drv"), "over");
+    waiting.get();
+    CHECK(second->ended() == "over");
+  }
+  SECTION("the earlier one does not wait for the later") {
+    first->await_others(wanted, seconds(600), [&] { ++looks; });
+    CHECK(looks == 0);
+  }
+  SECTION("not by one that it makes itself") {
+    auto both = plan("a");
+    both.derivations.insert(fake_path("three.drv"));
+    table.builds.session_opened(work("three"), 3);
+    first.reset();
+    second.reset();
+    const auto above = table.builds.begin(1, both, [] {});
+    REQUIRE(above);
+    table.ticket(3, "a")->await_others(wanted, seconds(600), [&] { ++looks; });
+    CHECK(looks == 0);
+  }
+  SECTION("not for anything else") {
+    table.ticket(2, "b")->await_others({fake_path("b.drv")}, seconds(600), [&] { ++looks; });
+    CHECK(looks == 0);
+  }
+  SECTION("what the client says ends it") {
+    struct Gone {};
+    CHECK_THROWS_AS(second->await_others(wanted, seconds(600), [] { throw Gone(); }), Gone);
+  }
+}
+
 TEST_CASE("of sessions that ask for each other at the same moment not all get their ticket") {
   for (int round = 0; round < 200; ++round) {
     Table table;
