@@ -49,7 +49,7 @@ void Sessions::take_over(const SessionRecord& record) {
 bool Sessions::adopt(Session& session) {
   if (!session.worker || !session.chroot) return false;
   if (session.first && !view_of(*session.first)) return false;
-  if (auto bound = bind_socket(session); !bound) {
+  if (auto bound = give_socket(session); !bound) {
     spdlog::warn("{}: {}", session.derivation.base(), bound.error());
     return false;
   }

@@ -4,11 +4,9 @@
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <stdexcept>
 
 #include "fusefs/condemn.hpp"
@@ -19,7 +17,6 @@ namespace {
 using boundary::MessageType;
 
 constexpr std::size_t max_sessions = 4096;
-constexpr int listen_backlog = 128;
 constexpr std::chrono::seconds ready_deadline{10};
 constexpr std::chrono::milliseconds longest_look_out{500};
 /// After a start: airlockd connects by itself, many times a second.
@@ -97,7 +94,7 @@ void Sessions::announce(Announcement announcement, AnnounceAnswer answer) {
   if (!parts_.records.write(session.record())) {
     return refuse(session, "airlock-fs cannot write its record of the session");
   }
-  if (auto bound = bind_socket(session); !bound) return refuse(session, bound.error());
+  if (auto bound = give_socket(session); !bound) return refuse(session, bound.error());
   Fd listening(::fcntl(session.listening.get(), F_DUPFD_CLOEXEC, 0));
   session.told_mediator = true;
   std::vector<std::string> opened{session.derivation.base()};
@@ -122,26 +119,12 @@ Session& Sessions::insert(Announcement announcement, std::uint64_t number) {
   return *sessions_.emplace(session->number, std::move(session)).first->second;
 }
 
-tl::expected<void, std::string> Sessions::bind_socket(Session& session) {
+tl::expected<void, std::string> Sessions::give_socket(Session& session) {
+  auto bound = parts_.mount.sockets().take();
+  if (!bound) return tl::unexpected(bound.error());
   parts_.tree.add(session.derivation);
-  const auto folder =
-      session.derivation.base() + "/" + parts_.tree.socket_folder(session.derivation);
-  const Fd place(
-      ::openat(parts_.mount.writable(), folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!place) return tl::unexpected(failure("open " + folder));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // By descriptor: derivations' names alone may be longer than a socket's address.
-  const auto path =
-      "/proc/self/fd/" + std::to_string(place.get()) + "/" + std::string(SessionTree::socket_name);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket ||
-      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), listen_backlog) != 0) {
-    return tl::unexpected(failure("bind the session's socket"));
-  }
-  session.listening = std::move(socket);
+  parts_.tree.set_socket(session.derivation, bound->node);
+  session.listening = std::move(bound->listening);
   return {};
 }
 
@@ -260,6 +243,7 @@ void Sessions::close(Session& session) {
   if (session.look_out) parts_.loop.cancel(*session.look_out);
   parts_.records.remove(session.derivation);
   sessions_.erase(session.number);
+  if (sessions_.empty()) parts_.mount.sockets().refill();
 }
 
 void Sessions::remove_from_view(Session& session) {

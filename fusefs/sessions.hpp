@@ -81,7 +81,7 @@ class Sessions {
   [[nodiscard]] Session* find(std::uint64_t number);
   [[nodiscard]] Session* find(const StorePath& derivation);
   Session& insert(Announcement announcement, std::uint64_t number);
-  [[nodiscard]] tl::expected<void, std::string> bind_socket(Session& session);
+  [[nodiscard]] tl::expected<void, std::string> give_socket(Session& session);
   void refuse(Session& session, const std::string& sentence);
   void watch_worker(Session& session);
   void look_out(Session& session);

@@ -30,8 +30,7 @@ void install_wake_signal() {
 }
 
 /// A clone of the mount that nobody else can reach, to bind sockets through; the mount itself
-/// becomes read-only, and so does whatever Nix binds from it. A bind needs a superblock that is
-/// writable, so it cannot be the superblock that is read-only.
+/// becomes read-only, and so does whatever Nix binds from it, also while the superblock is not.
 Fd keep_writable_clone(const std::string& mount_point) {
   Fd clone(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, mount_point.c_str(),
                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
@@ -70,12 +69,14 @@ Mount::Mount(View view, std::string mount_point)
     threads_.emplace_back([this] { serve(); });
   }
   if (const auto root = identity_at(mount_point_)) device_ = root->device;
-  writable_ = keep_writable_clone(mount_point_);
+  sockets_.emplace(
+      view_.tree, keep_writable_clone(mount_point_),
+      [this](NodeId folder, const std::string& name) { drop_cached_below(folder, name); });
 }
 
 Mount::~Mount() {
   view_.contacts.stop();
-  writable_.reset();
+  sockets_.reset();
   fuse_session_exit(session_);
   while (serving_ > 0) {
     for (auto& thread : threads_) ::pthread_kill(thread.native_handle(), wake_signal);
@@ -102,7 +103,11 @@ std::uint64_t Mount::device() const {
 }
 
 void Mount::drop_cached(const std::string& name) {
-  fuse_lowlevel_notify_inval_entry(session_, root_node, name.c_str(), name.size());
+  drop_cached_below(root_node, name);
+}
+
+void Mount::drop_cached_below(NodeId folder, const std::string& name) {
+  fuse_lowlevel_notify_inval_entry(session_, folder, name.c_str(), name.size());
 }
 
 void Mount::serve() {

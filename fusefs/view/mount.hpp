@@ -8,6 +8,7 @@
 
 #include "fusefs/kernel.hpp"
 #include "fusefs/view/operations.hpp"
+#include "fusefs/view/socket_stock.hpp"
 
 namespace airlock::fusefs {
 
@@ -27,8 +28,8 @@ class Mount {
   /// The device of the mounted filesystem, as in FileIdentity.
   [[nodiscard]] std::uint64_t device() const;
 
-  /// The root again, as a mount of its own that can be written to: where sockets are bound.
-  [[nodiscard]] int writable() const { return writable_.get(); }
+  /// For the thread that made this, which is the tree's binder.
+  [[nodiscard]] SocketStock& sockets() { return *sockets_; }
 
   /// Takes a name off the root from the kernel's caches, and with it all that it remembers below.
   /// Not from a FUSE thread.
@@ -36,11 +37,12 @@ class Mount {
 
  private:
   void serve();
+  void drop_cached_below(NodeId folder, const std::string& name);
 
   View view_;
   std::string mount_point_;
   std::optional<std::uint64_t> device_;  ///< of the mounted filesystem
-  Fd writable_;
+  std::optional<SocketStock> sockets_;
   fuse_session* session_ = nullptr;
   std::vector<std::thread> threads_;
   std::atomic<int> serving_{0};

@@ -17,6 +17,8 @@ constexpr std::string_view in_view = "airlock/store/";
 constexpr std::string_view guest_path = "airlock/bin/airlock";
 /// What sessions share is below store_node; no store path has a name like this.
 constexpr std::string_view guest_key = "guest";
+/// At the root, where the others are called like derivations.
+constexpr std::string_view nursery_name = "sockets";
 
 tl::unexpected<std::errc> absent() {
   return tl::unexpected(std::errc::no_such_file_or_directory);
@@ -25,6 +27,11 @@ tl::unexpected<std::errc> absent() {
 /// No such name, which the kernel may remember: below a store path nothing ever appears.
 Tree::Found never() {
   return {0, {}, forever, true};
+}
+
+/// What the nursery is the folder of, which is nowhere to be read.
+StorePath nobody() {
+  return StorePath::parse("00000000000000000000000000000000-sockets").value();
 }
 
 std::string join(const std::string& folder, std::string_view name) {
@@ -42,7 +49,12 @@ Tree::Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder
       guest_(guest),
       layout_(std::move(layout)),
       binder_(binder),
-      table_(max_nodes) {}
+      nursery_(std::make_shared<SessionTree>(nobody(), layout_)),
+      nursery_socket_(nursery_->add_socket()),
+      table_(max_nodes) {
+  // What becomes a session's socket is the session's to keep back.
+  nursery_->set_published();
+}
 
 bool Tree::add(const StorePath& derivation) {
   auto tree = std::make_shared<SessionTree>(derivation, layout_);
@@ -55,10 +67,21 @@ bool Tree::add(const StorePath& derivation) {
   return true;
 }
 
-std::string Tree::socket_folder(const StorePath& derivation) const {
+std::string Tree::socket_nursery() const {
+  return std::string(nursery_name) + "/" + nursery_->socket_folder();
+}
+
+Tree::BoundNode Tree::take_bound() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(bound_, {});
+}
+
+void Tree::set_socket(const StorePath& derivation, NodeId bound) {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(derivation.base());
-  return found == sessions_.end() ? std::string() : found->second.tree->socket_folder();
+  if (found == sessions_.end()) return;
+  found->second.tree->add_socket();
+  found->second.tree->set_socket_node(bound);
 }
 
 void Tree::publish(const StorePath& derivation, const ViewContent& content) {
@@ -155,18 +178,15 @@ Tree::Result<Tree::Found> Tree::make_socket(NodeId parent, std::string_view name
   const auto read_only = tl::unexpected(std::errc::read_only_file_system);
   if (caller != binder_ || name != SessionTree::socket_name) return read_only;
   const auto resolved = resolve(parent);
-  if (!resolved || resolved->place.entry == Place::in_store) return read_only;
-  SessionTree& tree = *resolved->place.session;
-  Place place{resolved->place.session, 0};
-  {
-    const std::lock_guard lock(mutex_);
-    if (resolved->place.entry != tree.socket_parent()) return read_only;
-    place.entry = tree.add_socket();
-  }
+  const bool here = resolved && resolved->place.session == nursery_ &&
+                    resolved->place.entry == nursery_->socket_parent();
+  if (!here) return read_only;
   const auto attributes = attributes_of(SessionTree::Kind::socket, 0, join(resolved->path, name));
-  const auto made = answer(parent, name, place, attributes, forever);
+  const auto made = answer(parent, name, {nursery_, nursery_socket_}, attributes, forever);
   const std::lock_guard lock(mutex_);
-  if (made) tree.set_socket_node(made->id);
+  // The next one is a node of its own.
+  table_.detach(parent, name);
+  if (made) bound_ = {made->id, parent};
   return made;
 }
 
@@ -265,13 +285,11 @@ Tree::Result<Tree::Found> Tree::look_up_session(std::string_view name, pid_t cal
   if (name == var_name) {
     return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever, true};
   }
-  Place place;
-  {
+  Place place{nursery_, SessionTree::top};
+  if (name != nursery_name || caller != binder_) {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(name);
-    const bool visible =
-        found != sessions_.end() && (found->second.tree->is_published() || caller == binder_);
-    if (!visible) return absent();
+    if (found == sessions_.end() || !found->second.tree->is_published()) return absent();
     place = Place{found->second.tree, SessionTree::top};
   }
   // Never kept: the same name is another folder when the derivation is built again.
@@ -294,11 +312,9 @@ Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::strin
       in_store = true;
     } else {
       place.entry = tree.child(parent.place.entry, name);
-      if (place.entry == SessionTree::nothing_here) {
-        // Until the socket is bound its name is free, and the kernel must ask again.
-        const bool may_come = parent.place.entry == tree.socket_parent();
-        return may_come ? Result<Found>(absent()) : Result<Found>(never());
-      }
+      // The name is free for the next one.
+      if (place.session == nursery_ && place.entry == nursery_socket_) return absent();
+      if (place.entry == SessionTree::nothing_here) return never();
       const auto& entry = tree.entry(place.entry);
       is_guest = entry.kind == SessionTree::Kind::guest;
       found = attributes_of(entry.kind, entry.text.size(), path);

@@ -49,16 +49,26 @@ class Tree {
     std::function<Result<Found>()> found{};
   };
 
-  /// binder: the thread that may make sockets, and see sessions that are not published. The store
-  /// folder's descriptor is held by the caller for as long as this, and so is guest.
+  struct BoundNode {
+    NodeId node = 0;  ///< 0: there is none
+    NodeId folder = 0;
+  };
+
+  /// binder: the thread that may make sockets, and see where. The store folder's descriptor is held
+  /// by the caller for as long as this, and so is guest.
   Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder);
 
   // From the event loop.
 
-  /// False when there is one of that name. Nobody but the binder sees it yet.
+  /// False when there is one of that name. Nobody sees it yet.
   bool add(const StorePath& derivation);
-  /// "nix/daemon-socket" below the session's folder.
-  [[nodiscard]] std::string socket_folder(const StorePath& derivation) const;
+  /// The folder where the binder may bind sockets, from the root. Only the binder finds it, and
+  /// what it has bound there has no name there.
+  [[nodiscard]] std::string socket_nursery() const;
+  /// What was bound last, once.
+  [[nodiscard]] BoundNode take_bound();
+  /// The session's socket is that node, for as long as it is bound.
+  void set_socket(const StorePath& derivation, NodeId bound);
   void publish(const StorePath& derivation, const ViewContent& content);
   [[nodiscard]] bool reveal(const StorePath& derivation, const std::vector<StorePath>& paths);
   void remove(const StorePath& derivation);
@@ -133,6 +143,9 @@ class Tree {
   const GuestProgram& guest_;
   ViewLayout layout_;
   pid_t binder_;
+  std::shared_ptr<SessionTree> nursery_;  ///< a session's folder that is nobody's; never changes
+  std::uint32_t nursery_socket_ = 0;
+  BoundNode bound_;
   ListingCache listings_;
   mutable std::mutex mutex_;
   InodeTable table_;

@@ -9,7 +9,7 @@ from world import MountTest, STATE, STORE, wait_for
 VIEW = os.path.dirname(STATE)
 FILES, FOLDERS = 100_000, 200
 MOST_BYTES_EACH = 1024
-MOST_DESCRIPTORS = 64
+MOST_DESCRIPTORS = 128  # with a lot of sockets for sessions to come
 
 
 class Many(MountTest):
