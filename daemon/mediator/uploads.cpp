@@ -69,7 +69,8 @@ tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
 
 /// Upstream refused what the rules let pass. Whether it did may depend on the host.
 [[noreturn]] void refused_by_host(const wire::Error& error) {
-  throw Condemned(fmt::format("nix-daemon did not add a path: {}", error.message));
+  throw Condemned(policy::rule::host,
+                  fmt::format("nix-daemon did not add a path: {}", error.message));
 }
 
 /// Nix holds the lock of the path that a build makes until the build is over, so to add it from
