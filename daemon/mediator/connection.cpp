@@ -107,9 +107,11 @@ class Connection {
     const auto body = wire::open_upload(operation_->body(version_), reader_, writer_, version_);
     Call call{session_, services_, upstream_, writer_, version_, socket_, body.get()};
     if (!passage_) fetch_what_is_locked(*request, call);
-    auto verdict = request->decide(session_);
-    const auto handled =
-        passage_ ? request->forward(call, *passage_) : decide_and_handle(*request, call, verdict);
+    Observation seen{request->decide(session_), subject_};
+    auto& verdict = seen.verdict;
+    const auto handled = passage_ ? request->forward(call, *passage_, seen)
+                                  : decide_and_handle(*request, call, verdict);
+    subject_ = seen.subject;
     // Before its reply is out: nobody acts on an answer that the ledger does not have.
     record(verdict.decision, verdict.rule, handled ? verdict.reason : handled.error().message,
            handled.has_value());
