@@ -10,6 +10,7 @@
 
 #include "daemon/command/ledger_view.hpp"
 #include "daemon/command/text.hpp"
+#include "daemon/core/plain_line.hpp"
 
 namespace airlock::command {
 
@@ -38,7 +39,9 @@ LedgerSession OperationRecord::open_session(const StorePath&, const std::set<Led
 }
 
 void OperationRecord::record(const LedgerOperation& operation) {
-  write_line(as_json_line(operation));
+  auto plain = operation;
+  plain.reason = one_plain_line(plain.reason);
+  write_line(as_json_line(plain));
 }
 
 void OperationRecord::record_grant(LedgerSession, const StorePath& path, const std::string& how) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <variant>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/ledger/database.hpp"
 
 namespace airlock {
@@ -34,10 +35,13 @@ std::int64_t unix_microseconds() {
       .count();
 }
 
-/// Text from a sandbox, fit to be stored and shown: printable ASCII, cut to `longest` bytes.
-std::string printable(std::string_view text, std::size_t longest) {
+/// Text from a sandbox or from Nix, fit to be stored and shown: printable ASCII without a
+/// terminal's escape sequences, cut to `longest` bytes.
+std::string printable(std::string_view raw, std::size_t longest) {
+  // Before it is cut: half a sequence would be text.
+  const auto text = one_plain_line(raw);
   const bool cut = text.size() > longest;
-  std::string result(text.substr(0, cut ? longest - 3 : longest));
+  auto result = text.substr(0, cut ? longest - 3 : longest);
   std::ranges::replace_if(
       result, [](char c) { return c < ' ' || c > '~'; }, '?');
   return cut ? result + "..." : result;

@@ -28,7 +28,7 @@ struct LedgerOperation {
   std::string subject;           ///< what it was about: paths, names; at most 4 KiB, printable
   std::string verdict;           ///< "allow", "answer", "deny", "condemn", "broken"
   std::string rule;              ///< the id of the rule that decided, e.g. "path-visible"
-  std::string reason;            ///< of a denial or failure, else empty
+  std::string reason;            ///< of a denial or failure, else empty; as subject
   bool succeeded = false;
   std::chrono::microseconds duration{};
 };

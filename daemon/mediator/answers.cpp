@@ -57,6 +57,7 @@ void dump(const StorePath& path, Sink& sink, const Call& call) {
   } catch (const std::system_error& error) {
     // The archive has begun: there is no way to say so but to end the connection, and the sandbox.
     throw Condemned(
+        policy::rule::host,
         fmt::format("{} cannot be read: {}", call.session.layout().print(path), error.what()));
   }
 }

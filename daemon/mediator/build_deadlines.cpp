@@ -64,14 +64,17 @@ bool Builds::may_want_users() const {
 
 Builds::Reason Builds::overdue(const waits::Request& request, Clock::time_point now) const {
   if (now >= request.since + limits_.build_time)
-    return fmt::format("a build inside it took longer than allowed: {}",
-                       limit_hint("build-time", seconds(limits_.build_time)));
+    return policy::Condemnation{policy::rule::limits,
+                                fmt::format("a build inside it took longer than allowed: {}",
+                                            limit_hint("build-time", seconds(limits_.build_time)))};
   if (const auto since = stalled_since(request.scarce); since && now >= *since + limits_.starvation)
-    return fmt::format(
-        "a build inside it waited too long for a {}: {}; or set max-jobs lower in nix.conf, or add "
-        "build users",
-        request.scarce.user ? "free build user" : "machine that builds",
-        limit_hint("starvation", seconds(limits_.starvation)));
+    return policy::Condemnation{
+        policy::rule::starvation,
+        fmt::format("a build inside it waited too long for a {}: {}; or set max-jobs lower in "
+                    "nix.conf, or add "
+                    "build users",
+                    request.scarce.user ? "free build user" : "machine that builds",
+                    limit_hint("starvation", seconds(limits_.starvation)))};
   return std::nullopt;
 }
 
@@ -88,10 +91,11 @@ std::optional<Builds::Ending> Builds::deadlock(Clock::time_point now,
   // The youngest has the least to lose, and nobody of the others waits longer because of it.
   return Ending{
       *starved.sessions.rbegin(),
-      fmt::format("all {0} build users of this machine are held by builds that wait for builds "
-                  "inside them: set max-jobs below {0} in nix.conf, or add build users to the "
-                  "group {1}",
-                  users.count, users.group)};
+      {policy::rule::starvation,
+       fmt::format("all {0} build users of this machine are held by builds that wait for builds "
+                   "inside them: set max-jobs below {0} in nix.conf, or add build users to the "
+                   "group {1}",
+                   users.count, users.group)}};
 }
 
 Clock::time_point Builds::next_look(Clock::time_point now) const {
@@ -108,7 +112,7 @@ Clock::time_point Builds::next_look(Clock::time_point now) const {
 
 void Builds::end(Ending ending, Outlook& outlook) {
   for (auto& request : requests_)
-    if (request.session == ending.session && !request.ended) request.ended = ending.reason;
+    if (request.session == ending.session && !request.ended) request.ended = ending.why;
   outlook.endings.push_back(std::move(ending));
 }
 

@@ -43,7 +43,7 @@ bool abandoned(const KeyedBuildResult& keyed) {
 void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
                           const policy::BuildPlan& plan, const Session& session) {
   if (std::all_of(results.begin(), results.end(), abandoned) && !results.empty())
-    throw Condemned("nix-daemon gave up a build and did not say why");
+    throw Condemned(policy::rule::host, "nix-daemon gave up a build and did not say why");
   // What has the network fails transiently, as Nix sees it. Under `open` that is an answer.
   const auto answer_of_the_network = [&](const KeyedBuildResult& keyed) {
     return session.fixed_output() == FixedOutputPolicy::open &&
@@ -53,9 +53,10 @@ void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
   for (const auto& keyed : results)
     if (!keyed.succeeded() && !follows_from_derivation(keyed.result) && !abandoned(keyed) &&
         !answer_of_the_network(keyed))
-      throw Condemned(fmt::format("building {} failed for a reason of this machine: {}",
-                                  wire::print_target(session.layout(), keyed.target),
-                                  keyed.result.error));
+      throw Condemned(
+          policy::rule::host,
+          fmt::format("building {} failed for a reason of this machine: {}",
+                      wire::print_target(session.layout(), keyed.target), keyed.result.error));
 }
 
 /// A fixed-output derivation had the network to fail on, so its failure is an answer of the
@@ -66,6 +67,7 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
   for (const auto& result : results)
     if (!result.succeeded() && !abandoned(result) && plan.fixed_output.contains(result.target.path))
       throw Condemned(
+          policy::rule::sealed,
           fmt::format("the fixed-output derivation {} was not built; its log is not shown inside",
                       call.session.layout().print(result.target.path)));
 }
@@ -109,9 +111,10 @@ Upstream::Result<std::vector<KeyedBuildResult>> build_upstream(const wire::Targe
 }
 
 /// The reason of a session for which another's end is one; said once, however deep that was.
-std::string ended_inside(const std::string& reason) {
+policy::Condemnation ended_inside(policy::Condemnation inside) {
   constexpr std::string_view prefix = "a build inside it was ended: ";
-  return reason.starts_with(prefix) ? reason : std::string(prefix) + reason;
+  if (!inside.reason.starts_with(prefix)) inside.reason.insert(0, prefix);
+  return inside;
 }
 
 /// Did all that was asked for succeed? Then nothing of how it came about is to be seen.
@@ -186,7 +189,7 @@ Outcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, Bui
     const auto why = answered ? std::string("it gave no result") : results.error().message;
     auto known =
         answered ? *std::move(results) : take_refused(targets, outcome.refused, call.session);
-    if (known.empty()) throw Condemned("nix-daemon did not build: " + why);
+    if (known.empty()) throw Condemned(policy::rule::host, "nix-daemon did not build: " + why);
     std::move(known.begin(), known.end(), std::back_inserter(outcome.results));
     if (answered) break;
   }
@@ -204,8 +207,8 @@ Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan
   const auto ticket = admit(plan, call);
   const auto will_build = call.upstream.get().query_will_build(targets);
   if (!will_build)
-    throw Condemned(
-        fmt::format("nix-daemon did not say what is missing: {}", will_build.error().message));
+    throw Condemned(policy::rule::host, fmt::format("nix-daemon did not say what is missing: {}",
+                                                    will_build.error().message));
   wire::Targets asked;
   for (const auto& target : targets) add_once(asked, target);
   for (const auto& path : *will_build)

@@ -56,7 +56,7 @@ void Builds::Ticket::await_others(const std::set<StorePath>& derivations, Clock:
   builds_.changed();
 }
 
-std::optional<std::string> Builds::Ticket::condemned() const {
+std::optional<policy::Condemnation> Builds::Ticket::condemned() const {
   const std::lock_guard lock(builds_.mutex_);
   return request_->condemned;
 }
@@ -66,7 +66,7 @@ std::map<StorePath, std::string> Builds::Ticket::refused() const {
   return request_->refused;
 }
 
-std::optional<std::string> Builds::Ticket::ended() const {
+std::optional<policy::Condemnation> Builds::Ticket::ended() const {
   const std::lock_guard lock(builds_.mutex_);
   return request_->ended;
 }
@@ -77,10 +77,12 @@ Builds::Admission Builds::begin(LedgerSession session, const policy::BuildPlan& 
   std::unique_lock lock(mutex_);
   while (!has_place(session)) {
     if (Clock::now() >= since + limits_.build_time)
-      return tl::unexpected(fmt::format(
-          "its request to build waited for its turn, behind others of the same build, "
-          "for longer than allowed: {}",
-          limit_hint("build-time", static_cast<std::uint64_t>(limits_.build_time.count()))));
+      return tl::unexpected(policy::Condemnation{
+          policy::rule::limits,
+          fmt::format(
+              "its request to build waited for its turn, behind others of the same build, "
+              "for longer than allowed: {}",
+              limit_hint("build-time", static_cast<std::uint64_t>(limits_.build_time.count())))});
     lock.unlock();
     still_wanted();
     lock.lock();
@@ -123,10 +125,14 @@ bool Builds::any_is_there(const std::set<std::uint64_t>& numbers) const {
 
 Builds::Reason Builds::refusal(LedgerSession session, const policy::BuildPlan& plan) const {
   if (const auto chain = waits::cycle(session, plan, open_, requests_); !chain.empty())
-    return fmt::format("a build would wait for itself: {}", describe(chain, open_));
+    return policy::Condemnation{
+        policy::rule::no_cycle,
+        fmt::format("a build would wait for itself: {}", describe(chain, open_))};
   if (requests_.size() >= limits_.machine_builds)
-    return fmt::format("too many builds inside builds are asked for on this machine at once: {}",
-                       limit_hint("machine-builds", limits_.machine_builds));
+    return policy::Condemnation{
+        policy::rule::limits,
+        fmt::format("too many builds inside builds are asked for on this machine at once: {}",
+                    limit_hint("machine-builds", limits_.machine_builds))};
   return std::nullopt;
 }
 
@@ -150,7 +156,7 @@ void Builds::session_closed(LedgerSession session) {
   open_.erase(session);
 }
 
-void Builds::condemned(const StorePath& derivation, const std::string& reason) {
+void Builds::condemned(const StorePath& derivation, const policy::Condemnation& why) {
   const std::lock_guard lock(mutex_);
   waits::Work work{derivation, {}};
   std::set<LedgerSession> sessions;
@@ -160,8 +166,8 @@ void Builds::condemned(const StorePath& derivation, const std::string& reason) {
     sessions.insert(session);
   }
   for (auto& request : requests_) {
-    if (waits::makes(request.plan, work)) request.condemned = reason;
-    if (sessions.contains(request.session) && !request.ended) request.ended = reason;
+    if (waits::makes(request.plan, work)) request.condemned = why;
+    if (sessions.contains(request.session) && !request.ended) request.ended = why;
   }
 }
 

@@ -38,12 +38,12 @@ class Builds {
     void await_others(const std::set<StorePath>& derivations, Clock::duration most,
                       const std::function<void()>& still_wanted);
     /// Why a session of one of the derivations was condemned or refused meanwhile, if one was.
-    [[nodiscard]] std::optional<std::string> condemned() const;
+    [[nodiscard]] std::optional<policy::Condemnation> condemned() const;
     /// Derivations of the request that were refused a session for what they say themselves, and
     /// the sentence for each.
     [[nodiscard]] std::map<StorePath, std::string> refused() const;
     /// Why the session that asks is being ended, if it is.
-    [[nodiscard]] std::optional<std::string> ended() const;
+    [[nodiscard]] std::optional<policy::Condemnation> ended() const;
 
    private:
     Builds& builds_;
@@ -55,7 +55,7 @@ class Builds {
   /// for each other at once, one gets its ticket. As long as the session has as many requests as
   /// Limits::builds this waits for a place and calls `still_wanted` now and then; what that throws
   /// passes through.
-  using Admission = tl::expected<std::unique_ptr<Ticket>, std::string>;
+  using Admission = tl::expected<std::unique_ptr<Ticket>, policy::Condemnation>;
   [[nodiscard]] Admission begin(LedgerSession session, const policy::BuildPlan& plan,
                                 const std::function<void()>& still_wanted);
 
@@ -65,7 +65,7 @@ class Builds {
   void session_opened(waits::Work work, LedgerSession session);
   void session_closed(LedgerSession session);
   /// A session of this derivation was condemned or refused, for a reason of the host's.
-  void condemned(const StorePath& derivation, const std::string& reason);
+  void condemned(const StorePath& derivation, const policy::Condemnation& why);
   /// One was refused for a reason that follows from the derivation.
   void refused(const StorePath& derivation, const std::string& reason);
 
@@ -79,7 +79,7 @@ class Builds {
 
   struct Ending {
     LedgerSession session = 0;
-    std::string reason;
+    policy::Condemnation why;
   };
   struct Outlook {
     std::vector<Ending> endings;            ///< sessions to condemn; each is named once
@@ -89,7 +89,7 @@ class Builds {
   [[nodiscard]] Outlook look(Clock::time_point now, const std::optional<BuildUsers>& users);
 
  private:
-  using Reason = std::optional<std::string>;
+  using Reason = std::optional<policy::Condemnation>;
   [[nodiscard]] Reason refusal(LedgerSession session, const policy::BuildPlan& plan) const;
   [[nodiscard]] Reason overdue(const waits::Request& request, Clock::time_point now) const;
   [[nodiscard]] std::optional<Ending> deadlock(Clock::time_point now,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/mediator/operations.hpp"
 #include "daemon/policy/settings.hpp"
 #include "daemon/wire/fd_stream.hpp"
@@ -16,6 +17,12 @@ namespace airlock {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// Somebody else than the sandbox has connected.
+class NotTheCaller : public ConnectionOver {
+ public:
+  using ConnectionOver::ConnectionOver;
+};
 
 class Connection {
  public:
@@ -35,30 +42,36 @@ class Connection {
   void serve() {
     try {
       if (auto verified = services_.boundary.verify(session_.number(), socket_); !verified)
-        throw ConnectionOver("the caller is not in this session's sandbox: " + verified.error());
+        throw NotTheCaller("the caller is not in this session's sandbox: " + verified.error());
       shake_hands();
       source_.set_deadline(std::chrono::milliseconds::zero());
       while (!session_.condemned()) next_operation();
       session_.hold();  // by another connection: this one must not be the first to tell
     } catch (const Condemned& condemned) {
-      condemn(condemned.what());
+      condemn({condemned.rule(), condemned.what()});
     } catch (const UpstreamLost& lost) {
       // Where nothing is kept from the client it may hear of that too.
-      if (services_.profile == Profile::strict) return condemn(lost.what());
-      end_with(policy::Decision::deny, lost.what());
+      if (services_.profile == Profile::strict) return condemn({policy::rule::host, lost.what()});
+      end_with("broken", {policy::rule::host, lost.what()});
       say_goodbye(lost.what());
     } catch (const ConnectionOver& over) {
       if (source_.closed_between() && !operation_) return;  // in good order
-      end_with(policy::Decision::deny, over.what());
+      end_with("broken", {rule_broken_by(over), over.what()});
       say_goodbye(over.what());
     }
   }
 
  private:
-  void condemn(const std::string& reason) {
-    end_with(policy::Decision::condemn, reason);
+  void condemn(const policy::Condemnation& why) {
+    end_with("condemn", why);
     // Closing is an answer too, so the sandbox's end comes first.
-    if (!session_.condemn(reason)) session_.hold();
+    if (!session_.condemn(why)) session_.hold();
+  }
+
+  static std::string_view rule_broken_by(const ConnectionOver& over) {
+    if (dynamic_cast<const NotTheCaller*>(&over) != nullptr) return policy::rule::caller;
+    if (dynamic_cast<const wire::WatchedHungUp*>(&over) != nullptr) return policy::rule::hung_up;
+    return policy::rule::well_formed;
   }
 
   void shake_hands() {
@@ -94,9 +107,11 @@ class Connection {
     const auto body = wire::open_upload(operation_->body(version_), reader_, writer_, version_);
     Call call{session_, services_, upstream_, writer_, version_, socket_, body.get()};
     if (!passage_) fetch_what_is_locked(*request, call);
-    auto verdict = request->decide(session_);
-    const auto handled =
-        passage_ ? request->forward(call, *passage_) : decide_and_handle(*request, call, verdict);
+    Observation seen{request->decide(session_), subject_};
+    auto& verdict = seen.verdict;
+    const auto handled = passage_ ? request->forward(call, *passage_, seen)
+                                  : decide_and_handle(*request, call, verdict);
+    subject_ = seen.subject;
     // Before its reply is out: nobody acts on an answer that the ledger does not have.
     record(verdict.decision, verdict.rule, handled ? verdict.reason : handled.error().message,
            handled.has_value());
@@ -134,7 +149,8 @@ class Connection {
   /// Profile strict. The verdict may change by what an upload turned out to hold.
   [[nodiscard]] Handled decide_and_handle(const Request& request, Call& call,
                                           policy::Verdict& verdict) {
-    if (verdict.decision == policy::Decision::condemn) throw Condemned(verdict.reason);
+    if (verdict.decision == policy::Decision::condemn)
+      throw Condemned(verdict.rule, verdict.reason);
     auto handled = verdict.refused() ? refuse(verdict) : request.handle(call);
     // What is left of an upload has to be read before the connection can go on.
     if (call.body != nullptr) call.body->drain(services_.config.limits.nar_bytes);
@@ -155,16 +171,16 @@ class Connection {
   }
 
   /// The connection ends here: the ledger and the log say why.
-  void end_with(policy::Decision decision, const std::string& reason) {
-    spdlog::warn("{}: connection {} ended: {}", session_.path().base(), index_, reason);
+  void end_with(const std::string& verdict, const policy::Condemnation& why) {
+    spdlog::warn("{}: connection {} ended: {}", session_.path().base(), index_,
+                 one_plain_line(why.reason));
     if (recorded_) return;  // only its reply was not taken, and an operation has one row
     const auto* name = operation_ != nullptr ? operation_->name.data()
                        : unknown_            ? "unknown"
                                              : "handshake";
     services_.ledger.record(
-        {session_.ledger_id(), index_, name, subject_,
-         decision == policy::Decision::condemn ? "condemn" : "broken", "well-formed", reason, false,
-         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
+        {session_.ledger_id(), index_, name, subject_, verdict, std::string(why.rule), why.reason,
+         false, std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_)});
   }
 
   /// Tells a client that speaks the protocol what was wrong with what it sent; best effort.
@@ -218,7 +234,8 @@ void serve_connection(int socket, std::uint64_t index, Session& session, Service
   } catch (const std::exception& unexpected) {
     // Memory, a full disk behind the ledger: of the host, so the sandbox must not go on without.
     spdlog::error("{}: connection {}: {}", session.path().base(), index, unexpected.what());
-    if (!session.condemn(std::string("airlock failed: ") + unexpected.what())) session.hold();
+    if (!session.condemn({policy::rule::host, std::string("airlock failed: ") + unexpected.what()}))
+      session.hold();
   }
 }
 

@@ -6,6 +6,8 @@
 #include <cctype>
 #include <string_view>
 
+#include "daemon/core/plain_line.hpp"
+
 namespace airlock {
 
 namespace {
@@ -35,21 +37,6 @@ std::string without_sandbox_root(std::string text, const std::string& derivation
 }
 
 }  // namespace
-
-std::string one_plain_line(const std::string& text) {
-  std::string line;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
-      while (i < text.size() && (std::isalpha(static_cast<unsigned char>(text[i])) == 0)) ++i;
-    } else if (c >= 0x20) {
-      line += text[i];
-    } else if (!line.empty() && line.back() != ' ') {
-      line += ' ';
-    }
-  }
-  return line;
-}
 
 std::string failure_text(const wire::KeyedBuildResult& failed, const StoreLayout& layout) {
   const auto derivation = layout.print(failed.target.path);

@@ -12,7 +12,4 @@ namespace airlock {
 [[nodiscard]] std::string failure_text(const wire::KeyedBuildResult& failed,
                                        const StoreLayout& layout);
 
-/// Upstream colours its messages and breaks their lines: the same in one plain line.
-[[nodiscard]] std::string one_plain_line(const std::string& text);
-
 }  // namespace airlock

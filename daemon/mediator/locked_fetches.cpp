@@ -72,10 +72,11 @@ std::optional<std::string> add(const Lock& lock, fetch::Content& content, Call& 
       pass_on(lock, content, sink, call.services.config.limits.nar_bytes);
     });
     if (!added)
-      throw Condemned(fmt::format("nix-daemon did not add a path: {}", added.error().message));
+      throw Condemned(policy::rule::host,
+                      fmt::format("nix-daemon did not add a path: {}", added.error().message));
     if (added->first != lock.path)
-      throw Condemned(fmt::format("nix-daemon made {} of what should be {}", added->first.base(),
-                                  lock.path.base()));
+      throw Condemned(policy::rule::host, fmt::format("nix-daemon made {} of what should be {}",
+                                                      added->first.base(), lock.path.base()));
     call.session.grant({lock.path}, "fetched");
   } catch (const FetchFailed& failed) {
     return failed.what();
@@ -125,7 +126,8 @@ std::optional<LockedFetches::Outcome> LockedFetches::make_visible(const StorePat
     finish(path, outcome.failure);
   }
   if (!outcome.failure.empty() && call.session.fixed_output() == FixedOutputPolicy::sealed)
-    throw Condemned(fmt::format("a locked fetch failed: {}", outcome.failure));
+    throw Condemned(policy::rule::sealed,
+                    fmt::format("a locked fetch failed: {}", outcome.failure));
   return outcome;
 }
 

@@ -159,7 +159,7 @@ void Mediator::refuse(SessionNumber number, const StorePath& derivation, const R
   if (refusal.follows_from_derivation)
     builds_.refused(derivation, refusal.reason);
   else
-    builds_.condemned(derivation, refusal.reason);
+    builds_.condemned(derivation, {refusal.rule, refusal.reason});
   control_.refuse(number, refusal.reason);
 }
 
@@ -181,7 +181,8 @@ std::shared_ptr<Session> Mediator::open(SessionNumber number, const StorePath& d
   if (depth > config_.limits.depth) {
     refuse(number, derivation,
            {fmt::format("it would be {} builds deep inside other builds: {}", depth,
-                        limit_hint("depth", config_.limits.depth))});
+                        limit_hint("depth", config_.limits.depth)),
+            false, policy::rule::limits});
     return nullptr;
   }
   if (auto revealed = control_.reveal(number, opening->inputs); !revealed) {
@@ -234,7 +235,7 @@ void Mediator::condemn_all(const std::string& reason) {
       if (auto session = hosted.server->session(); session && !hosted.ended)
         sessions.push_back(std::move(session));
   }
-  for (const auto& session : sessions) (void)session->condemn(reason);
+  for (const auto& session : sessions) (void)session->condemn({policy::rule::host, reason});
 }
 
 void Mediator::condemn(const Builds::Ending& ending) {
@@ -244,7 +245,7 @@ void Mediator::condemn(const Builds::Ending& ending) {
     for (auto& [number, hosted] : sessions_)
       if (hosted.ledger_id == ending.session && !hosted.ended) session = hosted.server->session();
   }
-  if (session) (void)session->condemn(ending.reason);
+  if (session) (void)session->condemn(ending.why);
 }
 
 void Mediator::close(SessionNumber number) {

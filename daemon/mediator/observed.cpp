@@ -25,4 +25,9 @@ void note_visible(const wire::BuildPathsWithResults&, const wire::BuildResults& 
     if (result.succeeded() && target.build) session.note(session.outputs_of(target));
 }
 
+void note_visible(const wire::BuildDerivation& request, const wire::OneBuildResult& reply,
+                  Session& session) {
+  if (reply.result.succeeded()) session.note(session.outputs_of({request.path, true, {}}));
+}
+
 }  // namespace airlock

@@ -9,6 +9,7 @@
 #include "daemon/fetch/locks.hpp"
 #include "daemon/mediator/boundary.hpp"
 #include "daemon/mediator/upstream.hpp"
+#include "daemon/policy/condemnation.hpp"
 
 namespace airlock {
 
@@ -25,6 +26,7 @@ struct Refusal {
   std::string reason;
   /// It would be the same on every host, so that a build that waits for this one may see it.
   bool follows_from_derivation = false;
+  std::string_view rule = policy::rule::host;  ///< for those that wait, where it does not follow
 };
 
 /// Reads the derivation and decides whether it may have a session; nothing when it does not ask for

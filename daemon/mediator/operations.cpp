@@ -82,10 +82,14 @@ class RequestOf final : public Request {
     return rule(arguments_, scene);
   }
   Handled handle(Call& call) const override { return handler(arguments_, call); }
-  Handled forward(Call& call, Passage& passage) const override {
-    const auto reply = passage.forward(arguments_, call.body);
+  Handled forward(Call& call, Passage& passage, Observation& seen) const override {
+    const auto reply = passage.forward(
+        arguments_, call.body, watch(arguments_, call.session, call.services.config.limits, seen));
     if (!reply) return tl::unexpected(Failure{passage.refusal(), {}});
     note_visible(arguments_, *reply, call.session);
+    if constexpr (std::is_same_v<R, wire::AddToStore> || std::is_same_v<R, wire::AddTextToStore>)
+      seen.subject = call.session.layout().print(reply->path);
+    if (!seen.added.empty()) call.session.note(seen.added);
     return {};
   }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "daemon/mediator/call.hpp"
+#include "daemon/mediator/observed.hpp"
 #include "daemon/mediator/passage.hpp"
 #include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
@@ -29,8 +30,9 @@ class Request {
   [[nodiscard]] virtual std::set<StorePath> asks_for() const = 0;
   [[nodiscard]] virtual policy::Verdict decide(const policy::Scene& scene) const = 0;
   [[nodiscard]] virtual Handled handle(Call& call) const = 0;
-  /// Profile observe: has the daemon decide and do it, and notes what the session may see since.
-  [[nodiscard]] virtual Handled forward(Call& call, Passage& passage) const = 0;
+  /// Profile observe: has the daemon decide and do it, amends what strict would have said by
+  /// the content of an upload, and notes what the session may see since.
+  [[nodiscard]] virtual Handled forward(Call& call, Passage& passage, Observation& seen) const = 0;
 };
 
 /// One row of the table.

@@ -1,8 +1,5 @@
 #include "daemon/mediator/passage.hpp"
 
-#include <algorithm>
-#include <array>
-
 #include "daemon/mediator/upstream.hpp"
 
 namespace airlock {
@@ -38,21 +35,25 @@ wire::Version Passage::shake_hands() {
   return version_;
 }
 
-void Passage::send_upload(wire::Upload& upload, wire::Body body) {
+void Passage::send_upload(wire::Upload& upload, wire::Body body, const UploadWatch& watch) {
   wire::RawSink raw(to_daemon_);
   switch (body) {
     case wire::Body::none:
     case wire::Body::tunnelled:  // sent when the daemon asks for it
       return;
-    case wire::Body::archive:
+    case wire::Body::archive: {
+      PassingUpload passing(upload, raw);
+      if (watch) return watch(passing);
       copy_nar(upload, raw, nar_limits_);
       return;
+    }
     case wire::Body::framed:
       break;
   }
   wire::FramedSink frames(to_daemon_);
-  std::array<char, 64 * 1024> buffer{};
-  while (const auto n = upload.read_some(buffer)) frames.write({buffer.data(), n});
+  PassingUpload passing(upload, frames);
+  if (watch) watch(passing);
+  passing.pass_rest();
   frames.finish();
 }
 

@@ -5,6 +5,7 @@
 
 #include "daemon/config/config.hpp"
 #include "daemon/core/nar.hpp"
+#include "daemon/mediator/passing_upload.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
 #include "daemon/wire/log.hpp"
@@ -30,13 +31,15 @@ class Passage {
   /// Returns the version that holds on both sides.
   [[nodiscard]] wire::Version shake_hands();
 
-  /// Without a value the daemon refused: refusal says how, and the client was told.
+  /// Without a value the daemon refused: refusal says how, and the client was told. `watch` looks
+  /// at the upload, but for one that is tunnelled.
   template <class Request>
   [[nodiscard]] std::optional<typename Request::Reply> forward(const Request& request,
-                                                               wire::Upload* upload) {
+                                                               wire::Upload* upload,
+                                                               const UploadWatch& watch) {
     to_daemon_.u64(static_cast<std::uint64_t>(Request::number));
     request.encode(to_daemon_, layout_, version_);
-    if (upload != nullptr) send_upload(*upload, wire::body_of<Request>(version_));
+    if (upload != nullptr) send_upload(*upload, wire::body_of<Request>(version_), watch);
     to_daemon_.flush();
     if (!relay_log()) return std::nullopt;
     if constexpr (std::is_same_v<typename Request::Reply, wire::Archive>) {
@@ -53,7 +56,7 @@ class Passage {
   [[nodiscard]] const std::string& refusal() const { return refusal_; }
 
  private:
-  void send_upload(wire::Upload& upload, wire::Body body);
+  void send_upload(wire::Upload& upload, wire::Body body, const UploadWatch& watch);
   /// Up to and with LAST (true) or ERROR (false).
   [[nodiscard]] bool relay_log();
   void relay_archive();

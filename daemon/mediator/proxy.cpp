@@ -169,7 +169,7 @@ tl::expected<void, std::string> serve_proxy(const Config& config, const ProxyOpt
         std::make_shared<Session>(1, ledger_id, name, Derivation{}, *std::move(visible), services);
     const BuildWatch watch(
         builds, [&config] { return find_build_users(config.layout); },
-        [&](const Builds::Ending& ending) { (void)session->condemn(ending.reason); });
+        [&](const Builds::Ending& ending) { (void)session->condemn(ending.why); });
     SessionServer server(
         *std::move(listening), [&] { return session; }, [](Session&) {}, services);
     ready();

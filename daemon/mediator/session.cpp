@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "daemon/mediator/failure_text.hpp"
+#include "daemon/core/plain_line.hpp"
 #include "daemon/policy/fixed_output.hpp"
 
 namespace airlock {
@@ -122,7 +122,8 @@ void Session::keep(const StorePath& path,
 void Session::count_operation() {
   const auto most = services_.config.limits.operations;
   if (++operations_ > most && services_.profile == Profile::strict)
-    throw Condemned("it asked for more operations than allowed: " + limit_hint("operations", most));
+    throw Condemned(policy::rule::limits,
+                    "it asked for more operations than allowed: " + limit_hint("operations", most));
 }
 
 void Session::remember(const StorePath& path, Derivation derivation) {
@@ -133,7 +134,8 @@ void Session::remember(const StorePath& path, Derivation derivation) {
 wire::PathInfo Session::path_info(const StorePath& path) {
   auto info = infos_.query(path);
   if (!info)
-    throw Condemned(fmt::format("{} was visible and is gone from the store", layout().print(path)));
+    throw Condemned(policy::rule::host,
+                    fmt::format("{} was visible and is gone from the store", layout().print(path)));
   return censored(*std::move(info));
 }
 
@@ -169,7 +171,8 @@ void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
   reveal(infos_.closure(
              paths, [this](const StorePath& path) { return visible(path); },
              [this](const StorePath& path) {
-               throw Condemned(fmt::format("{} was promised by nix-daemon and is not valid",
+               throw Condemned(policy::rule::host,
+                               fmt::format("{} was promised by nix-daemon and is not valid",
                                            layout().print(path)));
              }),
          how);
@@ -190,9 +193,9 @@ void Session::hold(const std::set<StorePath>& paths) {
     if (held_ahead_.erase(path) == 0) roots_connection().ask_temp_root(path);
   if (services_.keeps_debts)
     for (const auto& path : paths)
-      if (auto held = debts_.hold(path); !held) throw Condemned(held.error());
+      if (auto held = debts_.hold(path); !held) throw Condemned(policy::rule::host, held.error());
   if (auto held = roots_connection().await_temp_roots(); !held)
-    throw Condemned(held.error().message);
+    throw Condemned(policy::rule::host, held.error().message);
 }
 
 void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
@@ -204,7 +207,8 @@ void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
     const std::unique_lock visible_lock(visible_mutex_);
     on_their_way_ = paths;
   }
-  if (auto done = services_.boundary.grant(number_, paths); !done) throw Condemned(done.error());
+  if (auto done = services_.boundary.grant(number_, paths); !done)
+    throw Condemned(policy::rule::host, done.error());
   for (const auto& path : paths) services_.ledger.record_grant(ledger_id_, path, how);
   const std::unique_lock visible_lock(visible_mutex_);
   visible_.merge(paths);
@@ -222,10 +226,12 @@ void Session::account_for(const PathInfos::Sizes& closure) {
   granted_paths_ += closure.size();
   for (const auto& [path, size] : closure) granted_bytes_ += size;
   if (granted_paths_ > limits.paths)
-    throw Condemned(fmt::format("it added and built more store paths than allowed: {}",
+    throw Condemned(policy::rule::limits,
+                    fmt::format("it added and built more store paths than allowed: {}",
                                 limit_hint("paths", limits.paths)));
   if (granted_bytes_ > limits.granted_bytes)
-    throw Condemned(fmt::format("what it added and built is larger than allowed, in bytes: {}",
+    throw Condemned(policy::rule::limits,
+                    fmt::format("what it added and built is larger than allowed, in bytes: {}",
                                 limit_hint("granted-bytes", limits.granted_bytes)));
 }
 
@@ -246,8 +252,8 @@ std::set<StorePath> Session::outputs_of(const wire::Target& target) const {
   return outputs;
 }
 
-bool Session::condemn(const std::string& message) {
-  const auto reason = one_plain_line(message);
+bool Session::condemn(const policy::Condemnation& why) {
+  const auto reason = one_plain_line(why.reason);
   {
     const std::lock_guard lock(state_mutex_);
     if (ended_ || killed_) return true;
@@ -255,7 +261,7 @@ bool Session::condemn(const std::string& message) {
     condemned_ = true;
   }
   spdlog::warn("{}: condemned: {}", path_.base(), reason);
-  services_.builds.condemned(path_, reason);
+  services_.builds.condemned(path_, {why.rule, reason});
   services_.ledger.set_state(ledger_id_, SessionState::open, "condemned: " + reason);
   if (auto done = services_.boundary.condemn(number_, reason); !done) {
     spdlog::error("{}: could not be ended: {}", path_.base(), done.error());

@@ -18,6 +18,7 @@
 #include "daemon/mediator/debts.hpp"
 #include "daemon/mediator/locked_fetches.hpp"
 #include "daemon/mediator/path_infos.hpp"
+#include "daemon/policy/condemnation.hpp"
 #include "daemon/policy/scene.hpp"
 
 namespace airlock {
@@ -48,7 +49,14 @@ struct Services {
 /// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.
 class Condemned : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  Condemned(std::string_view rule, const std::string& reason)
+      : std::runtime_error(reason), rule_(rule) {}
+  explicit Condemned(const policy::Condemnation& why) : Condemned(why.rule, why.reason) {}
+  /// A constant: of policy::rule, or a verdict's.
+  [[nodiscard]] std::string_view rule() const { return rule_; }
+
+ private:
+  std::string_view rule_;
 };
 
 /// One build's right to be in the airlock: its visible set, and what it owes.
@@ -114,9 +122,10 @@ class Session final : public policy::Scene {
   /// The output paths that a target asks for; none where the derivation cannot be read.
   [[nodiscard]] std::set<StorePath> outputs_of(const wire::Target& target) const;
 
-  /// Ends the sandbox, once; reason goes to the build log and to the ledger. False when airlock-fs
-  /// could not do it: the builder lives, so what it waits for must not end either (see hold).
-  [[nodiscard]] bool condemn(const std::string& reason);
+  /// Ends the sandbox, once; the reason goes to the build log and to the ledger. False when
+  /// airlock-fs could not do it: the builder lives, so what it waits for must not end either (see
+  /// hold).
+  [[nodiscard]] bool condemn(const policy::Condemnation& why);
   /// Waits until the session is stopped. airlock-fs, when it is started again, does not resume a
   /// session that is condemned; until then a builder gets no answer to go on with.
   void hold() const;

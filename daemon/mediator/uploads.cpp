@@ -9,6 +9,7 @@
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/hashing_sink.hpp"
 #include "daemon/mediator/holding_sink.hpp"
+#include "daemon/policy/content.hpp"
 #include "daemon/policy/rules.hpp"
 
 namespace airlock::handlers {
@@ -53,23 +54,15 @@ tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
                                                     const std::optional<std::string>& text,
                                                     const std::set<StorePath>& references,
                                                     Call& call) {
-  if (!text)
-    return tl::unexpected(
-        Failure{"a store path whose name ends in .drv must be one regular file", {}});
-  auto derivation = Derivation::parse_as(call.session.layout(), name, *text);
-  if (!derivation)
-    return refuse({policy::Decision::deny, "derivation-inputs",
-                   fmt::format("the derivation does not parse: {}", derivation.error()),
-                   "write it with nix-instantiate"});
-  if (auto verdict = policy::add_derivation(*derivation, references, call.session);
-      verdict.refused())
-    return refuse(std::move(verdict));
+  auto derivation = policy::add_derivation_text(name, text, references, call.session);
+  if (!derivation) return refuse(std::move(derivation.error()));
   return *std::move(derivation);
 }
 
 /// Upstream refused what the rules let pass. Whether it did may depend on the host.
 [[noreturn]] void refused_by_host(const wire::Error& error) {
-  throw Condemned(fmt::format("nix-daemon did not add a path: {}", error.message));
+  throw Condemned(policy::rule::host,
+                  fmt::format("nix-daemon did not add a path: {}", error.message));
 }
 
 /// Nix holds the lock of the path that a build makes until the build is over, so to add it from
@@ -125,16 +118,7 @@ tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, cons
 }
 
 tl::unexpected<Failure> content_differs(const StoreLayout& layout, const StorePath& path) {
-  return refuse(
-      {policy::Decision::deny, "add-content-addressed",
-       fmt::format("the archive sent for {} is not what its hash and its content address say",
-                   layout.print(path)),
-       "send the content that they were computed from"});
-}
-
-bool is_nar_hash(const std::string& text, const Hash& hash) {
-  const auto claimed = Hash::parse(HashAlgorithm::sha256, text);
-  return claimed && *claimed == hash;
+  return refuse(policy::content_differs(layout, path));
 }
 
 /// Thrown before any of an archive has travelled on: it is not what was said.
@@ -146,8 +130,8 @@ class ContentDiffers : public std::runtime_error {
 /// Sends an archive on while it is read; whether it is what its hash and its address say is known
 /// only at its end, but for one that was held till then nothing has begun.
 tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToStoreNar& request,
-                                                             const Hash& address, Source& archive,
-                                                             Call& call) {
+                                                             const ContentAddress& address,
+                                                             Source& archive, Call& call) {
   bool right = false;
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
@@ -155,7 +139,7 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
       HashingSink hashing(holding);
       copy_nar(archive, hashing, nar_limits(call));
       const auto whole = hashing.finish();
-      right = whole == address && is_nar_hash(request.info.nar_hash, whole);
+      right = policy::content_matches(request.info, address, whole, std::nullopt);
       if (!right && holding.is_holding()) throw ContentDiffers();
       if (holding.is_holding()) holding.release();
     });
@@ -195,11 +179,7 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     auto limits = nar_limits(call);
     limits.size = call.services.config.limits.derivation_bytes;
     copy_nar(archive, content, limits, limits.size, text);
-    const auto whole = sha256(content.text());
-    const bool right = address->method == IngestionMethod::recursive
-                           ? whole == address->hash
-                           : text && sha256(*text) == address->hash;
-    if (!right || !is_nar_hash(request.info.nar_hash, whole))
+    if (!policy::content_matches(request.info, *address, sha256(content.text()), text))
       return content_differs(layout, request.path);
     if (request.path.is_derivation()) {
       auto decided = decide_derivation(request.path.name(), text, request.info.references, call);
@@ -211,7 +191,7 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     added = call.upstream.get().add_to_store_nar(passed,
                                                  [&](Sink& sink) { sink.write(content.text()); });
   } else {
-    auto streamed = stream_archive(passed, address->hash, archive, call);
+    auto streamed = stream_archive(passed, *address, archive, call);
     if (!streamed) return tl::unexpected(streamed.error());
     added = *std::move(streamed);
   }

@@ -10,6 +10,7 @@
 
 #include "daemon/ledger/ledger.hpp"
 #include "daemon/policy/build_plan.hpp"
+#include "daemon/policy/condemnation.hpp"
 
 /// The waits-for graph as plain values: open sessions, their requests to build, and what follows
 /// from both. Not thread-safe; Builds holds it under its lock.
@@ -39,10 +40,10 @@ struct Request {
   policy::BuildPlan plan;
   Clock::time_point since;
   Scarce scarce;
-  std::map<StorePath, std::string> refused;  ///< derivations of the plan, for what they say
-  std::optional<std::string> condemned;      ///< why something that it waits for was ended
-  std::optional<std::string> ended;          ///< why its own session is being ended
-  std::uint64_t number = 0;                  ///< grows with each, and is never used again
+  std::map<StorePath, std::string> refused;       ///< derivations of the plan, for what they say
+  std::optional<policy::Condemnation> condemned;  ///< why something that it waits for was ended
+  std::optional<policy::Condemnation> ended;      ///< why its own session is being ended
+  std::uint64_t number = 0;                       ///< grows with each, and is never used again
 };
 
 using Requests = std::list<Request>;

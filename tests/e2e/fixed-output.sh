@@ -44,6 +44,7 @@ is_ended() {
   refuses "$1" build "$1"
   lacks "the log" "answer" "$(nix-store --read-log "$derivation" | grep -v 'echo a')"
   contains "the log" "its log is not shown inside" "$output"
+  equal "the rule in the ledger" sealed "$(rule_that_ended "$derivation")"
   refuses "its output" nix-store --check-validity "$(nix-store -q --outputs "$derivation")"
 }
 

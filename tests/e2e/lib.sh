@@ -105,6 +105,11 @@ references() { nix-store --query --references "$1" | sort; }
 closure() { nix-store --query --requisites "$1"; }
 nix_command() { nix --extra-experimental-features nix-command "$@"; }
 query() { sqlite3 "$ledger" "$1"; }
+# rule_that_ended DERIVATION: of the operation that ended its last session.
+rule_that_ended() {
+  query "select distinct rule from operations where verdict = 'condemn' and session =
+    (select max(id) from sessions where derivation = '$(basename "$1")')"
+}
 
 store_is_clean() {
   nix-store --verify --check-contents >"$work/verify.log" 2>&1 || fail "the store does not verify: $(cat "$work/verify.log")"

@@ -18,7 +18,7 @@ users() {
   airlock-env start-nix-daemon
 }
 
-# ended NAME KEY VALUE: NAME.nix is built, and must be ended for that limit. Its builder would exit 0.
+# ended NAME KEY VALUE [RULE]: NAME.nix is built, and must be ended for that limit. Its builder would exit 0.
 ended() {
   local derivation
   derivation=$(nix-instantiate "$1.nix" 2>/dev/null)
@@ -28,6 +28,7 @@ ended() {
   contains "the build log" "raise limits.$2" "$(nix-store --read-log "$derivation")"
   refuses "its output" nix-store --check-validity "$(nix-store -q --outputs "$derivation")"
   contains "the ledger" "limits.$2" "$(query "select note from sessions where derivation = '$(basename "$derivation")' order by id desc limit 1")"
+  equal "the rule in the ledger" "${4:-limits}" "$(rule_that_ended "$derivation")"
 }
 
 step "paths"
@@ -111,7 +112,7 @@ outer hungry <<'SCRIPT'
 inner morsel 'echo >$out' || true
 echo learnt of it >$out
 SCRIPT
-ended hungry starvation 3
+ended hungry starvation 3 starvation
 contains "what else may be set" "set max-jobs lower in nix.conf, or add build users" "$said"
 kill "$holder"
 wait "$holder" || true

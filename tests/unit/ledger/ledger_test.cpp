@@ -112,12 +112,17 @@ TEST_CASE("text of a sandbox is cut and made printable") {
   {
     auto ledger = open_ledger(scratch.file()).value();
     const auto session = ledger->open_session(path("outer.drv"), {});
-    ledger->record(operation(session, "a\x1b[2Jb\n\xff"));
+    auto coloured = operation(session, "a\x1b[2Jb\n\xff");
+    coloured.reason = "cannot build '\x1b[35;1m/nix/store/x\x1b[0m':\n\x1b]8;;file:///x\x07why";
+    ledger->record(coloured);
+    ledger->set_state(session, SessionState::open, "condemned: \x1b[31;1merror:\x1b[0m it failed");
     ledger->record(operation(session, std::string(100'000, 'x')));
   }
   const auto operations = read_operations(scratch.file(), 1).value();
   REQUIRE(operations.size() == 2);
-  CHECK(operations[0].subject == "a?[2Jb??");
+  CHECK(operations[0].subject == "ab ?");
+  CHECK(operations[0].reason == "cannot build '/nix/store/x': why");
+  CHECK(read_sessions(scratch.file()).value().front().note == "condemned: error: it failed");
   CHECK(operations[1].subject.size() == 4096);
   CHECK_THAT(operations[1].subject, Catch::EndsWith("x..."));
 }

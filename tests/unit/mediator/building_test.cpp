@@ -22,6 +22,8 @@ TEST_CASE(
     else
       CHECK(client.ask(wire::Op::build_paths, request).has_value());
     CHECK(world.session.condemned() == killed);
+    CHECK(world.ledger.rules("condemn").size() == (killed ? 1 : 0));
+    if (killed) CHECK(world.ledger.rules("condemn").front() == "host-failed");
   }
 }
 
@@ -124,6 +126,7 @@ TEST_CASE("a session is granted no more paths and bytes than its limits allow") 
     }
     CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
     CHECK(world.session.condemned());
+    CHECK(world.ledger.rules("condemn") == std::vector<std::string>{"limits"});
     CHECK_FALSE(world.session.visible(output));
     CHECK(world.trace.count("grant " + output.base()) == 0);
     CHECK_THAT(world.boundary.reason,
@@ -138,7 +141,7 @@ TEST_CASE("a build that waits too long is ended by ending its session, whose led
   const auto derivation = world.add_derivation("starved");
   BuildWatch watch(
       world.builds, [] { return std::nullopt; },
-      [&](const Builds::Ending& ending) { (void)world.session.condemn(ending.reason); });
+      [&](const Builds::Ending& ending) { (void)world.session.condemn(ending.why); });
   world.upstream_state.while_building = [&](const LogRelay& log, int client) {
     log(wire::StartActivity{1, 1, wire::activity_build_waiting, "waiting for UID to build", {}, 0});
     for (int i = 0; i < 6000 && !world.session.condemned(); ++i)
@@ -156,6 +159,7 @@ TEST_CASE("a build that waits too long is ended by ending its session, whose led
   CHECK(world.session.condemned());
   REQUIRE(world.ledger.operations.size() == 1);
   CHECK(world.ledger.operations.front().verdict == "condemn");
+  CHECK(world.ledger.operations.front().rule == "starvation");
   CHECK_THAT(world.ledger.operations.front().reason, Catch::Contains("limits.starvation"));
 }
 
@@ -166,7 +170,7 @@ TEST_CASE("a build that was tried again and succeeded tells nothing of the first
     world.upstream_state.status =
         succeeds ? wire::BuildStatus::built : wire::BuildStatus::permanent_failure;
     world.upstream_state.while_building = [&](const LogRelay&, int) {
-      world.builds.condemned(derivation, "a limit of the host's");
+      world.builds.condemned(derivation, {policy::rule::limits, "a limit of the host's"});
     };
     Conversation client(world);
     client.handshake();
@@ -176,6 +180,8 @@ TEST_CASE("a build that was tried again and succeeded tells nothing of the first
     else
       CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
     CHECK(world.session.condemned() == !succeeds);
+    // Of the session that was ended inside, not of the one that waited.
+    if (!succeeds) CHECK(world.ledger.rules("condemn") == std::vector<std::string>{"limits"});
   }
 }
 
@@ -228,6 +234,9 @@ TEST_CASE("a fixed output that fails transiently is an answer of the network: se
       else
         CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
       CHECK(session.condemned() == !seen);
+      if (!seen)
+        CHECK(world.ledger.rules("condemn") ==
+              std::vector<std::string>{fixed ? "sealed" : "host-failed"});
     }
   }
 }

@@ -61,8 +61,10 @@ TEST_CASE("a session that asks for what waits for it is told the chain") {
   const auto above = table.ticket(1, "two");
   const auto refused = table.begin(2, "one");
   REQUIRE_FALSE(refused);
-  CHECK_THAT(refused.error(), Catch::Contains(fake_path("one.drv").base() + " waits for " +
-                                              fake_path("two.drv").base() + ", which asks for"));
+  CHECK_THAT(refused.error().reason,
+             Catch::Contains(fake_path("one.drv").base() + " waits for " +
+                             fake_path("two.drv").base() + ", which asks for"));
+  CHECK(refused.error().rule == "no-cycle");
   CHECK(table.begin(2, "three"));
 }
 
@@ -117,9 +119,9 @@ TEST_CASE("what another request makes already is waited for") {
   SECTION("until the one that asks is ended") {
     auto waiting = behind(*second, seconds(600));
     while (looks < 1) std::this_thread::yield();
-    table.builds.condemned(fake_path("two.drv"), "over");
+    table.builds.condemned(fake_path("two.drv"), {policy::rule::host, "over"});
     waiting.get();
-    CHECK(second->ended() == "over");
+    CHECK(second->ended()->reason == "over");
   }
   SECTION("the earlier one does not wait for the later") {
     first->await_others(wanted, seconds(600), [&] { ++looks; });
@@ -191,11 +193,15 @@ TEST_CASE("what waits for a condemned session hears of it, by output path") {
   REQUIRE(waiting);
   CHECK(table.builds.waiting_for({fake_path("first.drv"), {fake_path("shared")}}) ==
         std::set{LedgerSession(2)});
-  table.builds.condemned(fake_path("first.drv"), "it was told");
-  CHECK((*waiting)->condemned() == "it was told");
+  table.builds.condemned(fake_path("first.drv"), {policy::rule::limits, "it was told"});
+  REQUIRE((*waiting)->condemned());
+  CHECK((*waiting)->condemned()->reason == "it was told");
+  CHECK((*waiting)->condemned()->rule == "limits");
   CHECK_FALSE((*waiting)->ended());
   CHECK_FALSE(other->condemned());
-  CHECK(own->ended() == "it was told");
+  REQUIRE(own->ended());
+  CHECK(own->ended()->reason == "it was told");
+  CHECK(own->ended()->rule == "limits");
 }
 
 TEST_CASE("one request more than a session may have at once waits for a place") {
@@ -219,7 +225,8 @@ TEST_CASE("waiting for a place ends with the client, and with the time that a re
   table.limits.build_time = seconds(1);
   const auto late = table.begin(1, "b");
   REQUIRE_FALSE(late);
-  CHECK_THAT(late.error(), Catch::Contains("limits.build-time in /etc/airlock/airlock.toml"));
+  CHECK_THAT(late.error().reason,
+             Catch::Contains("limits.build-time in /etc/airlock/airlock.toml"));
 }
 
 TEST_CASE("one request more than the machine allows is refused") {
@@ -229,8 +236,10 @@ TEST_CASE("one request more than the machine allows is refused") {
   auto second = table.ticket(2, "b");
   const auto third = table.begin(3, "c");
   REQUIRE_FALSE(third);
-  CHECK_THAT(third.error(), Catch::Contains("the limit is 2; to allow more, raise "
-                                            "limits.machine-builds in /etc/airlock/airlock.toml"));
+  CHECK_THAT(third.error().reason,
+             Catch::Contains("the limit is 2; to allow more, raise "
+                             "limits.machine-builds in /etc/airlock/airlock.toml"));
+  CHECK(third.error().rule == "limits");
   second.reset();
   CHECK(table.begin(3, "c"));
 }
@@ -243,9 +252,10 @@ TEST_CASE("a request that takes longer than allowed ends its session, once") {
   const auto endings = table.endings(102);
   REQUIRE(endings.size() == 1);
   CHECK(endings.front().session == 1);
-  CHECK_THAT(endings.front().reason,
+  CHECK_THAT(endings.front().why.reason,
              Catch::Contains("the limit is 100; to allow more, raise limits.build-time"));
-  CHECK(slow->ended() == endings.front().reason);
+  CHECK(slow->ended().value().reason == endings.front().why.reason);
+  CHECK(endings.front().why.rule == "limits");
   CHECK(table.endings(200).empty());
 }
 
@@ -263,7 +273,7 @@ TEST_CASE("a build that waits too long for a user ends its session, unless its o
   CHECK(table.endings(5599).empty());
   const auto endings = table.endings(5601);
   REQUIRE(endings.size() == 1);
-  CHECK_THAT(endings.front().reason,
+  CHECK_THAT(endings.front().why.reason,
              Catch::Contains("build user") && Catch::Contains("raise limits.starvation"));
 }
 
@@ -291,9 +301,11 @@ TEST_CASE("when waiting builds hold every user the youngest is ended, and no oth
   const auto endings = table.endings(6, 3);
   REQUIRE(endings.size() == 1);
   CHECK(endings.front().session == 3);
-  CHECK_THAT(endings.front().reason, Catch::Contains("all 3 build users") &&
-                                         Catch::Contains("set max-jobs below 3 in nix.conf") &&
-                                         Catch::Contains("add build users to the group nixbld"));
+  CHECK_THAT(endings.front().why.reason,
+             Catch::Contains("all 3 build users") &&
+                 Catch::Contains("set max-jobs below 3 in nix.conf") &&
+                 Catch::Contains("add build users to the group nixbld"));
+  CHECK(endings.front().why.rule == "starvation");
   CHECK(table.endings(60, 3).empty());  // its user is about to be free
   tickets.pop_back();
   CHECK(table.endings(60, 3).empty());
@@ -342,5 +354,5 @@ TEST_CASE("the watch sees that users were taken away, or that all of them wait")
   CHECK(future.wait_for(std::chrono::milliseconds(700)) == std::future_status::timeout);
   users = 1;
   REQUIRE(future.wait_for(seconds(60)) == std::future_status::ready);
-  CHECK_THAT(future.get().reason, Catch::Contains("all 1 build users"));
+  CHECK_THAT(future.get().why.reason, Catch::Contains("all 1 build users"));
 }

@@ -11,6 +11,7 @@ TEST_CASE("a caller that is not of the sandbox gets nothing") {
   Conversation client(world);
   CHECK_THROWS_AS(client.handshake(), ConnectionOver);
   CHECK(world.trace.count("verify") == 1);
+  CHECK(world.ledger.rules("broken") == std::vector<std::string>{"caller"});
 }
 
 TEST_CASE("questions are answered without upstream, and hidden paths do not exist") {
@@ -118,6 +119,7 @@ TEST_CASE("a session may ask so many operations, over all its connections") {
                   ConnectionOver);
   CHECK(world.session.condemned());
   CHECK(world.boundary.reason.find("limits.operations") != std::string::npos);
+  CHECK(world.ledger.rules("condemn") == std::vector<std::string>{"limits"});
 }
 
 TEST_CASE("a failure that is the host's ends the sandbox, not the question") {
@@ -131,6 +133,7 @@ TEST_CASE("a failure that is the host's ends the sandbox, not the question") {
   CHECK(world.trace.count("condemn") == 1);
   CHECK(world.session.condemned());
   CHECK_FALSE(world.session.visible(world.upstream_state.added));
+  CHECK(world.ledger.rules("condemn") == std::vector<std::string>{"host-failed"});
 }
 
 TEST_CASE("a lost daemon ends the sandbox") {
@@ -142,6 +145,7 @@ TEST_CASE("a lost daemon ends the sandbox") {
       client.upload(wire::Op::add_to_store, {"text", "text:sha256", {}, false}, "content"),
       ConnectionOver);
   CHECK(world.trace.count("condemn") == 1);
+  CHECK(world.ledger.rules("condemn") == std::vector<std::string>{"host-failed"});
 }
 
 TEST_CASE("bytes that are not the protocol end the connection with a reason in the ledger") {
@@ -164,7 +168,7 @@ TEST_CASE("bytes that are not the protocol end the connection with a reason in t
       client.to().flush();
     }
     REQUIRE(world.ledger.verdicts().size() == 1);
-    CHECK(world.ledger.verdicts().front() == "broken");
+    CHECK(world.ledger.rules("broken") == std::vector<std::string>{"well-formed"});
     CHECK_FALSE(world.session.condemned());
   }
 }

@@ -81,6 +81,14 @@ struct FakeLedger final : Ledger {
     for (const auto& operation : operations) all.push_back(operation.verdict);
     return all;
   }
+  /// The rules of the rows with this verdict, in order.
+  std::vector<std::string> rules(const std::string& verdict) {
+    const std::lock_guard lock(mutex);
+    std::vector<std::string> all;
+    for (const auto& operation : operations)
+      if (operation.verdict == verdict) all.push_back(operation.rule);
+    return all;
+  }
   std::mutex mutex;
   std::vector<LedgerOperation> operations;
 };

@@ -292,6 +292,8 @@ TEST_CASE("observe: the daemon decides, whatever strict would have said, which i
       CAPTURE(operation.name);
       to.u64(static_cast<std::uint64_t>(operation.op));
       to.raw(requests.arguments(operation, is_about_derivations(operation) ? drv : world.hidden));
+      if (operation.op == wire::Op::add_multiple_to_store)
+        to.raw(std::string("\x08", 1) + std::string(15, '\0'));
       if (operation.body(version) == wire::Body::framed) to.u64(0);
       to.flush();
       const auto answer = wire::read_log_message(from, version);

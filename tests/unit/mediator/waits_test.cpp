@@ -113,7 +113,7 @@ TEST_CASE("starvation reaches those that wait for a starved session or for its l
   CHECK(graph.starved(true) == Set{4});
   leaf.scarce.user = at(1);
   CHECK(graph.starved() == Set{1, 2, 3, 4});
-  leaf.ended = "it is being ended";
+  leaf.ended = {policy::rule::starvation, "it is being ended"};
   CHECK(graph.starved().empty());
 }
 

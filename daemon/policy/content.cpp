@@ -1,0 +1,48 @@
+#include "daemon/policy/content.hpp"
+
+#include <fmt/format.h>
+
+#include "daemon/policy/rules.hpp"
+
+namespace airlock::policy {
+
+namespace {
+
+tl::unexpected<Verdict> no_derivation(std::string reason) {
+  return tl::unexpected(Verdict{Decision::deny, "derivation-inputs", std::move(reason),
+                                "write it with nix-instantiate"});
+}
+
+}  // namespace
+
+tl::expected<Derivation, Verdict> add_derivation_text(std::string_view name,
+                                                      const std::optional<std::string>& text,
+                                                      const std::set<StorePath>& references,
+                                                      const Scene& scene) {
+  if (!text)
+    return no_derivation(
+        "a store path whose name ends in .drv must be one regular file that can be a derivation");
+  auto derivation = Derivation::parse_as(scene.layout(), name, *text);
+  if (!derivation)
+    return no_derivation(fmt::format("the derivation does not parse: {}", derivation.error()));
+  if (auto verdict = add_derivation(*derivation, references, scene); verdict.refused())
+    return tl::unexpected(std::move(verdict));
+  return *std::move(derivation);
+}
+
+bool content_matches(const wire::PathInfo& info, const ContentAddress& address, const Hash& archive,
+                     const std::optional<std::string>& text) {
+  const auto claimed = Hash::parse(HashAlgorithm::sha256, info.nar_hash);
+  if (!claimed || *claimed != archive) return false;
+  if (address.method == IngestionMethod::recursive) return archive == address.hash;
+  return text && sha256(*text) == address.hash;
+}
+
+Verdict content_differs(const StoreLayout& layout, const StorePath& path) {
+  return {Decision::deny, "add-content-addressed",
+          fmt::format("the archive sent for {} is not what its hash and its content address say",
+                      layout.print(path)),
+          "send the content that they were computed from"};
+}
+
+}  // namespace airlock::policy
