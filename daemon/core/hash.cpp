@@ -1,10 +1,13 @@
 #include "daemon/core/hash.hpp"
 
+#include <nettle/md5.h>
+#include <nettle/nettle-meta.h>
+#include <nettle/sha1.h>
 #include <nettle/sha2.h>
 #include <sodium.h>
 
 #include <array>
-#include <new>
+#include <stdexcept>
 
 #include "daemon/core/quote.hpp"
 
@@ -68,6 +71,23 @@ bool decode_base64(std::string_view digits, std::vector<std::uint8_t>& bytes) {
          size == bytes.size();
 }
 
+/// Null for one that nettle does not have.
+const nettle_hash* implementation(HashAlgorithm algorithm) {
+  switch (algorithm) {
+    case HashAlgorithm::md5:
+      return &nettle_md5;
+    case HashAlgorithm::sha1:
+      return &nettle_sha1;
+    case HashAlgorithm::sha256:
+      return &nettle_sha256;
+    case HashAlgorithm::sha512:
+      return &nettle_sha512;
+    case HashAlgorithm::blake3:
+      break;
+  }
+  return nullptr;
+}
+
 tl::unexpected<std::string> malformed(std::string_view text) {
   return tl::unexpected(quote(text) + " is not a hash");
 }
@@ -129,26 +149,32 @@ std::string Hash::nix32() const {
   return to_nix32(digest);
 }
 
-static_assert(sizeof(sha256_ctx) <= 128);
+static_assert(sizeof(md5_ctx) <= 256 && sizeof(sha1_ctx) <= 256 && sizeof(sha256_ctx) <= 256 &&
+              sizeof(sha512_ctx) <= 256);
 
-Sha256::Sha256() {
-  sha256_init(new (state_) sha256_ctx);
+bool Hasher::computes(HashAlgorithm algorithm) {
+  return implementation(algorithm) != nullptr;
 }
 
-void Sha256::update(std::string_view bytes) {
-  sha256_update(std::launder(reinterpret_cast<sha256_ctx*>(state_)), bytes.size(),
-                reinterpret_cast<const std::uint8_t*>(bytes.data()));
+Hasher::Hasher(HashAlgorithm algorithm) : algorithm_(algorithm) {
+  if (!computes(algorithm))
+    throw std::invalid_argument(std::string(name_of(algorithm)) + " is not computed here");
+  implementation(algorithm)->init(state_);
 }
 
-Hash Sha256::finish() {
-  Hash hash{HashAlgorithm::sha256, std::vector<std::uint8_t>(SHA256_DIGEST_SIZE)};
-  sha256_digest(std::launder(reinterpret_cast<sha256_ctx*>(state_)), hash.digest.size(),
-                hash.digest.data());
+void Hasher::update(std::string_view bytes) {
+  implementation(algorithm_)
+      ->update(state_, bytes.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()));
+}
+
+Hash Hasher::finish() {
+  Hash hash{algorithm_, std::vector<std::uint8_t>(size_of(algorithm_))};
+  implementation(algorithm_)->digest(state_, hash.digest.size(), hash.digest.data());
   return hash;
 }
 
 Hash sha256(std::string_view bytes) {
-  Sha256 hasher;
+  Hasher hasher;
   hasher.update(bytes);
   return hasher.finish();
 }

@@ -35,15 +35,19 @@ struct Hash {
 
 [[nodiscard]] tl::expected<HashAlgorithm, std::string> parse_hash_algorithm(std::string_view name);
 
-/// SHA-256 in pieces (nettle, which uses the processor's own instructions for it).
-class Sha256 {
+/// A hash in pieces (nettle, which uses the processor's own instructions for SHA). Not thread-safe.
+class Hasher {
  public:
-  Sha256();
+  /// Throws std::invalid_argument for an algorithm that is not computed here.
+  explicit Hasher(HashAlgorithm algorithm = HashAlgorithm::sha256);
+  /// All but BLAKE3, which Nix has only as an experimental feature.
+  [[nodiscard]] static bool computes(HashAlgorithm algorithm);
   void update(std::string_view bytes);
   [[nodiscard]] Hash finish();  ///< once
 
  private:
-  alignas(64) std::uint8_t state_[128];
+  HashAlgorithm algorithm_;
+  alignas(64) std::uint8_t state_[256];
 };
 [[nodiscard]] Hash sha256(std::string_view bytes);
 

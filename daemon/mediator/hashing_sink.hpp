@@ -7,10 +7,12 @@
 
 namespace airlock {
 
-/// Hashes what passes on its way, with SHA-256. Not thread-safe.
+/// Hashes what passes on its way. Not thread-safe.
 class HashingSink final : public Sink {
  public:
-  explicit HashingSink(Sink& next) : next_(next) {}
+  /// The algorithm must be one that Hasher computes.
+  explicit HashingSink(Sink& next, HashAlgorithm algorithm = HashAlgorithm::sha256)
+      : next_(next), hash_(algorithm) {}
   void write(std::string_view bytes) override {
     hash_.update(bytes);
     next_.write(bytes);
@@ -20,7 +22,7 @@ class HashingSink final : public Sink {
 
  private:
   Sink& next_;
-  Sha256 hash_;
+  Hasher hash_;
 };
 
 }  // namespace airlock

@@ -78,13 +78,13 @@ class OwnOutput : public std::runtime_error {
 UploadBody not_own_output(const wire::AddToStore& request, const UploadBody& body,
                           const Session& session) {
   const auto method = AddMethod::parse(request.method);
-  if (!session.has_content_addressed_output() || !method ||
-      method->algorithm != HashAlgorithm::sha256 || method->method == IngestionMethod::git)
+  if (!session.has_content_addressed_output() || !method || !Hasher::computes(method->algorithm) ||
+      method->method == IngestionMethod::git)
     return body;
-  return [&request, &body, &session, method = method->method](Sink& sink) {
-    HashingSink hashing(sink);
+  return [&request, &body, &session, method = *method](Sink& sink) {
+    HashingSink hashing(sink, method.algorithm);
     body(hashing);
-    const auto path = path_of(session.layout(), request.name, {method, hashing.finish()},
+    const auto path = path_of(session.layout(), request.name, {method.method, hashing.finish()},
                               {request.references, false});
     if (path && session.is_own_output(*path)) throw OwnOutput(session.layout().print(*path));
   };
