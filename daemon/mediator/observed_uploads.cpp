@@ -2,7 +2,6 @@
 #include <array>
 
 #include "daemon/core/nar.hpp"
-#include "daemon/mediator/hashing_sink.hpp"
 #include "daemon/mediator/observed.hpp"
 #include "daemon/policy/condemnation.hpp"
 #include "daemon/policy/content.hpp"
@@ -75,15 +74,20 @@ void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& ver
                      PassingUpload& archive, const policy::Scene& scene, const Limits& limits,
                      Observation& seen) {
   Nowhere nowhere;
-  HashingSink hashing(nowhere);
   std::optional<std::string> text;
-  copy_nar(archive, hashing, nar_limits(limits), limits.derivation_bytes, text);
-  if (verdict.refused()) return amend(seen, verdict);
+  const auto pass = [&](Sink& sink) {
+    copy_nar(archive, sink, nar_limits(limits), limits.derivation_bytes, text);
+  };
+  const auto address = ContentAddress::parse(item.info.content_address);
+  if (verdict.refused() || !address) {
+    pass(nowhere);
+    return amend(seen, verdict);
+  }
+  policy::ArchiveCheck check(nowhere, item.info, *address);
+  pass(check);
   if (scene.is_own_output(item.path))
     return amend(seen, policy::own_output(scene.layout().print(item.path)));
-  const auto address = ContentAddress::parse(item.info.content_address);
-  if (!address || !policy::content_matches(item.info, *address, hashing.finish(), text))
-    return amend(seen, policy::content_differs(scene.layout(), item.path));
+  if (!check.matches(text)) return amend(seen, policy::content_differs(scene.layout(), item.path));
   if (item.path.is_derivation())
     amend_by_text(seen, item.path.name(), text, item.info.references, scene);
 }

@@ -136,10 +136,9 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
       HoldingSink holding(sink);
-      HashingSink hashing(holding);
-      copy_nar(archive, hashing, nar_limits(call));
-      const auto whole = hashing.finish();
-      right = policy::content_matches(request.info, address, whole, std::nullopt);
+      policy::ArchiveCheck check(holding, request.info, address);
+      copy_nar(archive, check, nar_limits(call));
+      right = check.matches(std::nullopt);
       if (!right && holding.is_holding()) throw ContentDiffers();
       if (holding.is_holding()) holding.release();
     });
@@ -178,9 +177,9 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     std::optional<std::string> text;
     auto limits = nar_limits(call);
     limits.size = call.services.config.limits.derivation_bytes;
-    copy_nar(archive, content, limits, limits.size, text);
-    if (!policy::content_matches(request.info, *address, sha256(content.text()), text))
-      return content_differs(layout, request.path);
+    policy::ArchiveCheck check(content, request.info, *address);
+    copy_nar(archive, check, limits, limits.size, text);
+    if (!check.matches(text)) return content_differs(layout, request.path);
     if (request.path.is_derivation()) {
       auto decided = decide_derivation(request.path.name(), text, request.info.references, call);
       if (!decided) return tl::unexpected(decided.error());

@@ -30,17 +30,36 @@ tl::expected<Derivation, Verdict> add_derivation_text(std::string_view name,
   return *std::move(derivation);
 }
 
-bool content_matches(const wire::PathInfo& info, const ContentAddress& address, const Hash& archive,
-                     const std::optional<std::string>& text) {
-  const auto claimed = Hash::parse(HashAlgorithm::sha256, info.nar_hash);
-  if (!claimed || *claimed != archive) return false;
-  if (address.method == IngestionMethod::recursive) return archive == address.hash;
-  return text && sha256(*text) == address.hash;
+ArchiveCheck::ArchiveCheck(Sink& next, const wire::PathInfo& info, const ContentAddress& address)
+    : next_(next), info_(info), address_(address) {
+  if (address.method == IngestionMethod::recursive &&
+      address.hash.algorithm != HashAlgorithm::sha256)
+    addressed_.emplace(address.hash.algorithm);
+}
+
+void ArchiveCheck::write(std::string_view bytes) {
+  archive_.update(bytes);
+  if (addressed_) addressed_->update(bytes);
+  size_ += bytes.size();
+  next_.write(bytes);
+}
+
+bool ArchiveCheck::matches(const std::optional<std::string>& text) {
+  const auto archive = archive_.finish();
+  const auto claimed = Hash::parse(HashAlgorithm::sha256, info_.nar_hash);
+  if (!claimed || *claimed != archive || info_.nar_size != size_) return false;
+  if (address_.method == IngestionMethod::recursive)
+    return (addressed_ ? addressed_->finish() : archive) == address_.hash;
+  if (!text) return false;
+  Hasher content(address_.hash.algorithm);
+  content.update(*text);
+  return content.finish() == address_.hash;
 }
 
 Verdict content_differs(const StoreLayout& layout, const StorePath& path) {
   return {Decision::deny, "add-content-addressed",
-          fmt::format("the archive sent for {} is not what its hash and its content address say",
+          fmt::format("the archive sent for {} is not what its hash, its size and its content address "
+                      "say",
                       layout.print(path)),
           "send the content that they were computed from"};
 }

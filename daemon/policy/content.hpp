@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -7,6 +8,8 @@
 #include <tl/expected.hpp>
 
 #include "daemon/core/content_address.hpp"
+#include "daemon/core/hash.hpp"
+#include "daemon/core/stream.hpp"
 #include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
 #include "daemon/wire/messages.hpp"
@@ -20,10 +23,26 @@ namespace airlock::policy {
     std::string_view name, const std::optional<std::string>& text,
     const std::set<StorePath>& references, const Scene& scene);
 
-/// Is an archive what its hash and its content address say? `text` is its content when it is one
-/// regular file that was kept; only an address of another method than recursive needs it.
-[[nodiscard]] bool content_matches(const wire::PathInfo& info, const ContentAddress& address,
-                                   const Hash& archive, const std::optional<std::string>& text);
+/// Hashes an archive as it passes on its way, by all that its path info says of it. The address's
+/// algorithm must be one that Hasher computes. Keeps references to what it is given; not
+/// thread-safe.
+class ArchiveCheck final : public Sink {
+ public:
+  ArchiveCheck(Sink& next, const wire::PathInfo& info, const ContentAddress& address);
+  void write(std::string_view bytes) override;
+  /// Once, when all has passed: is the archive what its hash, its size and its content address say?
+  /// `text` is its content when it is one regular file that was kept; only an address of another
+  /// method than recursive needs it.
+  [[nodiscard]] bool matches(const std::optional<std::string>& text);
+
+ private:
+  Sink& next_;
+  const wire::PathInfo& info_;
+  const ContentAddress& address_;
+  Hasher archive_;
+  std::uint64_t size_ = 0;
+  std::optional<Hasher> addressed_;  ///< the same archive by the address's algorithm, when another
+};
 [[nodiscard]] Verdict content_differs(const StoreLayout& layout, const StorePath& path);
 
 }  // namespace airlock::policy

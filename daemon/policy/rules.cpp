@@ -46,6 +46,15 @@ std::optional<Verdict> name_allowed(const std::string& name) {
               "use letters, digits and +-._?=");
 }
 
+/// What is not hashed here cannot be compared, neither with what was said nor with what is being
+/// built.
+std::optional<Verdict> hash_computed(HashAlgorithm algorithm) {
+  if (Hasher::computes(algorithm)) return std::nullopt;
+  return deny("add-method",
+              fmt::format("content addressed by {} cannot be checked here", name_of(algorithm)),
+              "address it by sha256");
+}
+
 std::optional<Verdict> outputs_exist(const wire::Target& target, const Scene& scene) {
   if (!target.build) return std::nullopt;
   const auto derivation = scene.derivation(target.path);
@@ -139,6 +148,7 @@ Verdict add(const wire::AddToStore& request, const Scene& scene) {
   if (auto refusal = name_allowed(request.name)) return *refusal;
   const auto method = AddMethod::parse(request.method);
   if (!method) return deny("add-method", method.error(), "use a method that this Nix documents");
+  if (auto refusal = hash_computed(method->algorithm)) return *refusal;
   // A nix-daemon of 2.8 dies of it.
   const bool may_refer =
       method->method == IngestionMethod::text ||
@@ -174,10 +184,11 @@ Verdict add_nar(const wire::AddToStoreNar& request, const Scene& scene) {
   const auto address = ContentAddress::parse(request.info.content_address);
   if (!address)
     return deny("add-content-addressed", address.error(), "send a content address that Nix knows");
-  if (address->hash.algorithm != HashAlgorithm::sha256 || address->method == IngestionMethod::git)
+  if (address->method == IngestionMethod::git)
     return deny("add-content-addressed",
-                "only content addressed by a SHA-256 can be sent as a finished path",
-                "add it with `nix-store --add-fixed` or `nix store add`");
+                "content addressed as git does cannot be sent as a finished path",
+                "add it as fixed:r:sha256");
+  if (auto refusal = hash_computed(address->hash.algorithm)) return *refusal;
   References references{request.info.references, false};
   references.self = references.others.erase(request.path) > 0;
   if (auto refusal = references_visible(references.others, scene)) return *refusal;

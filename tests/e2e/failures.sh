@@ -123,19 +123,25 @@ for name in probes-content probes probes-realise probes-below; do
   lacks "$name: the log" "got:" "$output"
 done
 
-step "a fixed-output build that adds its own output is told so at once"
+step "a fixed-output build that adds its own output is told so at once, whatever hash it has"
 echo hello >own
-outer own-output "outputHashMode = \"flat\"; outputHashAlgo = \"sha256\"; own = ./own;
-  outputHash = \"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03\";" <<'SCRIPT'
-cp $own own-output
-if said=$(nix-store --add-fixed sha256 own-output 2>&1); then die "it was added: $said"; fi
+for algorithm in md5 sha1 sha256 sha512; do
+  name=own-$algorithm
+  digits=$("${algorithm}sum" own)
+  outer "$name" "outputHashMode = \"flat\"; outputHashAlgo = \"$algorithm\"; own = ./own; algorithm = \"$algorithm\";
+    outputHash = \"${digits%% *}\";" <<'SCRIPT'
+cp $own own-$algorithm
+if said=$(nix-store --add-fixed $algorithm own-$algorithm 2>&1); then die "it was added: $said"; fi
 echo "refused: $said" >&2
 echo other >other
-nix-store --add-fixed sha256 other >/dev/null
+[ "$(cat $(nix-store --add-fixed $algorithm other))" = other ]
+mkdir -p folder/below
+[ -d $(nix-store --add-fixed --recursive $algorithm folder)/below ]
 echo hello >$out
 SCRIPT
-equal "the fixed output" hello "$(cat "$(build own-output)")"
-contains "the refusal" no-cycle "$(cat own-output.log)"
+  equal "the fixed output" hello "$(cat "$(build "$name")")"
+  contains "the refusal" no-cycle "$(cat "$name.log")"
+done
 
 step "sessions within sessions: a condemned build ends those that wait for it"
 outer above "fixed = $PWD/fixed.nix;" <<'SCRIPT'

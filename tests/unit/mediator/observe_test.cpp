@@ -86,12 +86,14 @@ struct Observed {
   /// As AddToStoreNar and AddMultipleToStore name it, which differ in nothing else.
   wire::AddToStoreNar described(const std::string& name, const std::string& content,
                                 const std::set<StorePath>& references, bool text) const {
-    const auto archive = sha256(test::nar({test::Tree::File{content}}));
+    const auto whole = test::nar({test::Tree::File{content}});
+    const auto archive = sha256(whole);
     const ContentAddress address{text ? IngestionMethod::text : IngestionMethod::recursive,
                                  text ? sha256(content) : archive};
     wire::AddToStoreNar item{
         path_of(world.config.layout, name, address, {references, false}).value(), {}, false, true};
     item.info.nar_hash = archive.base16();
+    item.info.nar_size = whole.size();
     item.info.references = references;
     item.info.content_address = address.print();
     return item;

@@ -56,6 +56,7 @@ TEST_CASE("what is added may refer only to what is visible") {
   passes(add({"name", "fixed:sha1", {}, false}, scene));
   for (const auto* method : {"fixed:sha1", "fixed:sha256", "fixed:r:sha1"})
     denies(add({"name", method, {visible}, false}, scene), "add-method");
+  denies(add({"name", "fixed:r:blake3", {}, false}, scene), "add-method");
   denies(add({"a/b", "text:sha256", {}, false}, scene), "add-name");
   denies(add({"", "text:sha256", {}, false}, scene), "add-name");
   denies(add({".-x", "text:sha256", {}, false}, scene), "add-name");
@@ -86,6 +87,20 @@ TEST_CASE("an archive is taken under the path that its content address gives, an
   other = request;
   other.repair = true;
   denies(add_nar(other, scene), "no-repair");
+
+  const auto addressed = [&](IngestionMethod method, HashAlgorithm algorithm) {
+    const ContentAddress by{method, {algorithm, std::vector<std::uint8_t>(size_of(algorithm))}};
+    wire::AddToStoreNar made{fake_path("name"), {}, false, true};
+    if (auto its = path_of(scene.store, "name", by, {})) made.path = *its;
+    made.info.content_address = by.print();
+    return add_nar(made, scene);
+  };
+  for (const auto algorithm : {HashAlgorithm::md5, HashAlgorithm::sha1, HashAlgorithm::sha512}) {
+    passes(addressed(IngestionMethod::recursive, algorithm));
+    passes(addressed(IngestionMethod::flat, algorithm));
+  }
+  denies(addressed(IngestionMethod::git, HashAlgorithm::sha1), "add-content-addressed");
+  denies(addressed(IngestionMethod::recursive, HashAlgorithm::blake3), "add-method");
 }
 
 TEST_CASE("a derivation's own text says what its inputs are, whatever its references claim") {
