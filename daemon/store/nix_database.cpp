@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/hash.hpp"
@@ -67,6 +69,7 @@ NixDatabase::~NixDatabase() {
   references_.reset();
   valid_.reset();
   referred_.reset();
+  numbered_.reset();
   sqlite3_close(handle_);
 }
 
@@ -90,16 +93,15 @@ tl::expected<std::unique_ptr<NixDatabase>, std::string> NixDatabase::open(
   database->references_ = std::make_unique<Statement>(
       handle,
       "select v.path from Refs r join ValidPaths v on r.reference = v.id where r.referrer = ?1");
-  database->valid_ = std::make_unique<Statement>(
-      handle, "select id, path, narSize from ValidPaths where path = ?1");
-  // A cross join: from the references to the paths, whatever the planner thinks of a database that
-  // was never analysed.
-  database->referred_ = std::make_unique<Statement>(
-      handle,
-      "select v.id, v.path, v.narSize from Refs r cross join ValidPaths v on v.id = r.reference "
-      "where r.referrer = ?1");
+  database->valid_ =
+      std::make_unique<Statement>(handle, "select id from ValidPaths where path = ?1");
+  database->referred_ =
+      std::make_unique<Statement>(handle, "select reference from Refs where referrer = ?1");
+  database->numbered_ =
+      std::make_unique<Statement>(handle, "select path, narSize from ValidPaths where id = ?1");
   if (database->info_->raw == nullptr || database->references_->raw == nullptr ||
-      database->valid_->raw == nullptr || database->referred_->raw == nullptr)
+      database->valid_->raw == nullptr || database->referred_->raw == nullptr ||
+      database->numbered_->raw == nullptr)
     return tl::unexpected(
         fmt::format("{} cannot be read: {}", layout.database(), sqlite3_errmsg(handle)));
   return database;
@@ -120,7 +122,8 @@ tl::expected<std::set<StorePath>, std::string> NixDatabase::references_of(std::i
 }
 
 /// One walk along the references. In a transaction, so that the locks of the database's file are
-/// taken once and not for each path.
+/// taken once and not for each path. It goes by generations, each in the order of the numbers: a
+/// path is read once, however many refer to it, and what is close in the file is read together.
 class NixDatabase::Walk {
  public:
   using Step = tl::expected<void, std::string>;
@@ -139,18 +142,24 @@ class NixDatabase::Walk {
     const ResetAtEnd reset(statement);
     const auto printed = database_.layout_.print(path);
     sqlite3_bind_text(statement, 1, printed.c_str(), -1, SQLITE_TRANSIENT);
-    const auto rows = take_rows(statement);
-    if (!rows) return tl::unexpected(rows.error());
-    return *rows > 0;
+    const auto before = next_.size();
+    if (auto taken = take_numbers(statement); !taken) return tl::unexpected(taken.error());
+    return next_.size() > before;
   }
 
   Step follow_references() {
-    auto* statement = database_.referred_->raw;
-    while (!todo_.empty()) {
-      const ResetAtEnd reset(statement);
-      sqlite3_bind_int64(statement, 1, todo_.back());
-      todo_.pop_back();
-      if (auto rows = take_rows(statement); !rows) return tl::unexpected(rows.error());
+    while (!next_.empty()) {
+      auto generation = std::exchange(next_, {});
+      std::sort(generation.begin(), generation.end());
+      for (const auto id : generation) {
+        if (!seen_.insert(id).second) continue;
+        const auto fresh = take_path(id);
+        if (!fresh) return tl::unexpected(fresh.error());
+        if (!*fresh) continue;
+        const ResetAtEnd reset(database_.referred_->raw);
+        sqlite3_bind_int64(database_.referred_->raw, 1, id);
+        if (auto taken = take_numbers(database_.referred_->raw); !taken) return taken;
+      }
     }
     return {};
   }
@@ -158,28 +167,42 @@ class NixDatabase::Walk {
   [[nodiscard]] Sizes take() { return std::move(sizes_); }
 
  private:
-  tl::expected<std::size_t, std::string> take_rows(sqlite3_stmt* statement) {
-    std::size_t rows = 0;
+  Step take_numbers(sqlite3_stmt* statement) {
     int step = 0;
     while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-      ++rows;
       const auto id = sqlite3_column_int64(statement, 0);
-      if (!seen_.insert(id).second) continue;
-      auto path = database_.layout_.parse(column_text(statement, 1));
-      if (!path) return tl::unexpected(path.error());
-      if (known_ && known_(*path)) continue;
-      todo_.push_back(id);
-      sizes_.emplace(*std::move(path),
-                     static_cast<std::uint64_t>(sqlite3_column_int64(statement, 2)));
+      if (!seen_.contains(id)) next_.push_back(id);
     }
-    if (step != SQLITE_DONE) return tl::unexpected(std::string(sqlite3_errmsg(database_.handle_)));
-    return rows;
+    if (step != SQLITE_DONE) return failed();
+    return {};
+  }
+
+  /// Whether the path of that number is not known.
+  tl::expected<bool, std::string> take_path(std::int64_t id) {
+    auto* statement = database_.numbered_->raw;
+    const ResetAtEnd reset(statement);
+    sqlite3_bind_int64(statement, 1, id);
+    const int step = sqlite3_step(statement);
+    if (step == SQLITE_DONE)
+      return tl::unexpected(
+          fmt::format("a store path refers to number {}, which is not there", id));
+    if (step != SQLITE_ROW) return failed();
+    auto path = database_.layout_.parse(column_text(statement, 0));
+    if (!path) return tl::unexpected(path.error());
+    if (known_ && known_(*path)) return false;
+    sizes_.emplace(*std::move(path),
+                   static_cast<std::uint64_t>(sqlite3_column_int64(statement, 1)));
+    return true;
+  }
+
+  [[nodiscard]] tl::unexpected<std::string> failed() const {
+    return tl::unexpected(std::string(sqlite3_errmsg(database_.handle_)));
   }
 
   NixDatabase& database_;
   const Known& known_;
   std::unordered_set<std::int64_t> seen_;
-  std::vector<std::int64_t> todo_;
+  std::vector<std::int64_t> next_;  ///< numbers of paths to look at, some of them twice
   Sizes sizes_;
 };
 

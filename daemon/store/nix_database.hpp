@@ -56,6 +56,7 @@ class NixDatabase {
   std::unique_ptr<Statement> references_;
   std::unique_ptr<Statement> valid_;
   std::unique_ptr<Statement> referred_;
+  std::unique_ptr<Statement> numbered_;
 };
 
 }  // namespace airlock
