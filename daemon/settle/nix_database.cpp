@@ -73,23 +73,39 @@ SQLite::Database open_checked(const StoreLayout& layout) {
   return database;
 }
 
+/// A statement that is kept must not keep its transaction open.
+class ResetAtEnd {
+ public:
+  explicit ResetAtEnd(SQLite::Statement& statement) : statement_(statement) {}
+  ResetAtEnd(const ResetAtEnd&) = delete;
+  ResetAtEnd& operator=(const ResetAtEnd&) = delete;
+  ~ResetAtEnd() { statement_.tryReset(); }
+
+ private:
+  SQLite::Statement& statement_;
+};
+
 }  // namespace
 
 WritableNixDatabase::WritableNixDatabase(const StoreLayout& layout)
-    : layout_(layout), schema_lock_(lock_schema(layout)), database_(open_checked(layout)) {}
+    : layout_(layout),
+      schema_lock_(lock_schema(layout)),
+      database_(open_checked(layout)),
+      find_(database_, "SELECT id, hash, narSize, ca FROM ValidPaths WHERE path = ?"),
+      add_reference_(database_, "INSERT OR IGNORE INTO Refs (referrer, reference) VALUES (?, ?)") {}
 
 SQLite::Transaction WritableNixDatabase::begin() {
   return SQLite::Transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
 }
 
 std::optional<WritableNixDatabase::Path> WritableNixDatabase::find(const StorePath& path) {
-  SQLite::Statement query(database_, "SELECT id, hash, narSize, ca FROM ValidPaths WHERE path = ?");
-  query.bind(1, layout_.print(path));
-  if (!query.executeStep()) return std::nullopt;
-  return Path{.id = query.getColumn(0).getInt64(),
-              .hash = query.getColumn(1).getString(),
-              .size = static_cast<std::uint64_t>(query.getColumn(2).getInt64()),
-              .content_addressed = !query.getColumn(3).getString().empty()};
+  const ResetAtEnd reset(find_);
+  find_.bind(1, layout_.print(path));
+  if (!find_.executeStep()) return std::nullopt;
+  return Path{.id = find_.getColumn(0).getInt64(),
+              .hash = find_.getColumn(1).getString(),
+              .size = static_cast<std::uint64_t>(find_.getColumn(2).getInt64()),
+              .content_addressed = !find_.getColumn(3).getString().empty()};
 }
 
 std::vector<std::pair<std::string, StorePath>> WritableNixDatabase::outputs_of(
@@ -143,11 +159,10 @@ std::set<WritableNixDatabase::Id> WritableNixDatabase::referrers_of(Id path) {
 }
 
 bool WritableNixDatabase::add_reference(Id referrer, Id reference) {
-  SQLite::Statement insert(database_,
-                           "INSERT OR IGNORE INTO Refs (referrer, reference) VALUES (?, ?)");
-  insert.bind(1, referrer);
-  insert.bind(2, reference);
-  return insert.exec() > 0;
+  const ResetAtEnd reset(add_reference_);
+  add_reference_.bind(1, referrer);
+  add_reference_.bind(2, reference);
+  return add_reference_.exec() > 0;
 }
 
 void WritableNixDatabase::set_signatures(Id path, const std::vector<std::string>& signatures) {

@@ -61,6 +61,8 @@ class WritableNixDatabase {
   StoreLayout layout_;
   Fd schema_lock_;
   SQLite::Database database_;
+  SQLite::Statement find_;           ///< kept, as it is asked for every reference
+  SQLite::Statement add_reference_;  ///< the same
 };
 
 }  // namespace airlock
