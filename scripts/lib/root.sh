@@ -61,6 +61,14 @@ show_folder() {
   mount --rbind -- "$2" "$1$2"
 }
 
+# write_network_files ROOT: what Nix before 2.4 gives to every fixed-output build, whether it is there or not.
+write_network_files() {
+  local file
+  for file in hosts resolv.conf nsswitch.conf services; do
+    [ -e "$1/etc/$file" ] || [ -L "$1/etc/$file" ] || : >"$1/etc/$file"
+  done
+}
+
 # write_accounts ROOT: the build users, and airlock's own two.
 write_accounts() {
   local etc=$1/etc members='' file number
