@@ -318,9 +318,9 @@ const std::vector<Entry>& entries() {
       {{"add-derivation", "add a small derivation (with its graft)", 1.3, 30},
        Measures::add_derivation},
       {{"crowd", "200 connections at once, each as the first row", 0, 10}, Measures::crowd},
-      {{"download", "NarFromPath", 1.1, 5}, Measures::download},
-      {{"upload", "AddToStore", 1.1, 3}, Measures::upload},
-      {{"upload-nar", "AddToStoreNar", 1.1, 3}, Measures::upload_nar},
+      {{"download", "NarFromPath", 1.1, 5, true}, Measures::download},
+      {{"upload", "AddToStore", 1.1, 3, true}, Measures::upload},
+      {{"upload-nar", "AddToStoreNar", 1.1, 3, true}, Measures::upload_nar},
   };
   return all;
 }

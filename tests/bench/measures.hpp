@@ -65,6 +65,7 @@ struct Row {
   std::string_view title;
   double aim;
   int rounds;
+  bool streams = false;  ///< is long, and keeps several processes busy at once
 };
 [[nodiscard]] const std::vector<Row>& rows();
 
