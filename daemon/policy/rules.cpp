@@ -192,6 +192,15 @@ Verdict add_nar(const wire::AddToStoreNar& request, const Scene& scene) {
   References references{request.info.references, false};
   references.self = references.others.erase(request.path) > 0;
   if (auto refusal = references_visible(references.others, scene)) return *refusal;
+  // Its content is hashed without the references to itself. Some versions of Nix hash their places
+  // as well; for the others, two contents have one path, and which of them is there is the host's.
+  if (references.self)
+    return deny(
+        "add-content-addressed",
+        fmt::format("{} refers to itself, and not for every version of Nix does its content "
+                    "address say what is in it",
+                    printed),
+        "build it, or add it without the reference");
   const auto expected = path_of(scene.layout(), request.path.name(), *address, references);
   if (!expected || *expected != request.path)
     return deny("add-content-addressed",

@@ -13,6 +13,7 @@ in rec {
   b = make "b" "echo b >$out";
   a = make "a" "cat ${b} >$out; echo a >>$out; echo log-of-a";
   broken = make "broken" "echo about to break; exit 7";
+  self = make "self" "echo $out >$out";
   cores = make "cores" "echo cores $NIX_BUILD_CORES >$out";
 }
 NIX
@@ -52,6 +53,11 @@ nixc path-info --all >all
 grep -q $a all && grep -q $shell all || die "--all lacks what is visible"
 ok "nix path-info -rsSh" nixc path-info -rsSh $a
 ok "nix-store --verify-path" nix-store --verify-path $a
+made=$(nixc store make-content-addressed --json $a | grep -o '/nix/store/[^"]*' | tail -n 1)
+[ "$made" != $a ] && cmp $made $a || die "make-content-addressed: $made"
+echo "ok: nix store make-content-addressed" >&2
+says "make-content-addressed of a path that names itself" "refers to itself" \
+  nixc store make-content-addressed $(pick -A self 2>/dev/null)
 nix-store --dump $a >dump
 nix-hash --flat --type sha256 dump >/dev/null
 nix-store --restore restored <dump

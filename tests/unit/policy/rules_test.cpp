@@ -85,6 +85,10 @@ TEST_CASE("an archive is taken under the path that its content address gives, an
   other.info.references.insert(fake_path("hidden"));
   denies(add_nar(other, scene), "references-visible");
   other = request;
+  other.path = path_of(scene.store, "name", address, {{visible}, true}).value();
+  other.info.references.insert(other.path);
+  denies(add_nar(other, scene), "add-content-addressed");
+  other = request;
   other.repair = true;
   denies(add_nar(other, scene), "no-repair");
 
