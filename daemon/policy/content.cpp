@@ -58,8 +58,8 @@ bool ArchiveCheck::matches(const std::optional<std::string>& text) {
 
 Verdict content_differs(const StoreLayout& layout, const StorePath& path) {
   return {Decision::deny, "add-content-addressed",
-          fmt::format("the archive sent for {} is not what its hash, its size and its content address "
-                      "say",
+          fmt::format("the archive sent for {} is not what its hash, its size and its "
+                      "content address say",
                       layout.print(path)),
           "send the content that they were computed from"};
 }
