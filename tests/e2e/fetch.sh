@@ -298,6 +298,46 @@ is_ended loopback "an address of this machine itself" "$bad"
 configure sealed 'allow-loopback = true'
 contains "once allowed" "nine from $bad" "$(cat "$(build loopback)")"
 
+step "http, file and path only by configuration"
+tree plain ten
+tree local eleven
+mkdir /var/lib/airlock-test # /run, where this runs, is hidden from airlock-fetchd
+cp served/local.tar.gz /var/lib/airlock-test/
+cp -r trees/local/local-1.0 /var/lib/airlock-test/folder
+# by_scheme NAME URL HASH SCHEME CONTENT: refused without the scheme, fetched with it.
+by_scheme() {
+  bad "$1" "$2" "$(nix-hash --type sha256 --to-base16 "$3")"
+  is_ended "$1" "fetch-scheme" "$bad"
+  configure sealed 'allow-loopback = true' "schemes = [\"https\", \"$4\"]"
+  contains "$4, once allowed" "$5 from $bad" "$(cat "$(build "$1")")"
+  configure sealed 'allow-loopback = true'
+}
+by_scheme by-http "http://localhost:$(cat plain-port)/plain.tar.gz" "${hash_of[plain]}" http ten
+by_scheme by-file file:///var/lib/airlock-test/local.tar.gz "${hash_of[local]}" file eleven
+# Only a flake names a folder; to have the hash of another tree than the file's it needs another content.
+echo twelve >/var/lib/airlock-test/folder/hello
+folder=$(nix-hash --type sha256 --base32 /var/lib/airlock-test/folder)
+mkdir flake-of-path
+cat >flake-of-path/flake.nix <<'NIX'
+{
+  inputs.tree = { url = "path:/var/lib/airlock-test/folder"; flake = false; };
+  outputs = { self, tree }: { answer = builtins.readFile "${tree}/hello"; };
+}
+NIX
+cat >flake-of-path/flake.lock <<JSON
+{"nodes": {"tree": {"flake": false,
+    "locked": {"type": "path", "path": "/var/lib/airlock-test/folder", "lastModified": 1, "narHash": "$(sri "$folder")"},
+    "original": {"type": "path", "path": "/var/lib/airlock-test/folder"}},
+  "root": {"inputs": {"tree": "tree"}}}, "root": "root", "version": 7}
+JSON
+outer by-path 'src = ./flake-of-path;' <<'SCRIPT'
+nix --extra-experimental-features 'nix-command flakes' eval --no-write-lock-file --raw "path:$src#answer" >$out
+SCRIPT
+is_ended by-path "fetch-scheme" "$(source_path "$folder")"
+configure sealed 'allow-loopback = true' 'schemes = ["https", "path"]'
+equal "path, once allowed" twelve "$(cat "$(build by-path)")"
+configure sealed 'allow-loopback = true'
+
 step "closed and open"
 bad shut "$url/first.tar.gz?shut" "" 'airlockFixedOutput = "closed";'
 refuses "it" build shut

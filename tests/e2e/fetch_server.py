@@ -2,7 +2,8 @@
 
 usage: fetch_server.py FOLDER CERTIFICATE
 
-Serves FOLDER; writes the port to FOLDER/../port when it listens and every request's path to FOLDER/../requests.
+Serves FOLDER; writes the port to FOLDER/../port when it listens, that of the same without TLS to FOLDER/../plain-port, and
+every request's path to FOLDER/../requests.
 """
 
 import http.server
@@ -10,6 +11,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -77,11 +79,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def write(name, text):
+    with open(os.path.join(notes, name + ".new"), "w", encoding="ascii") as file:
+        file.write(text)
+    os.rename(os.path.join(notes, name + ".new"), os.path.join(notes, name))
+
+
+plain = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=plain.serve_forever, daemon=True).start()
+write("plain-port", str(plain.server_port))
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate)
 server.socket = context.wrap_socket(server.socket, server_side=True)
-with open(os.path.join(notes, "port.new"), "w", encoding="ascii") as port_file:
-    port_file.write(str(server.server_port))
-os.rename(os.path.join(notes, "port.new"), os.path.join(notes, "port"))
+write("port", str(server.server_port))
 server.serve_forever()
