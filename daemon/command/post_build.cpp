@@ -64,9 +64,11 @@ std::optional<Outcome> settle_one(const Config& config, const Settlement& settle
   return settled->outcome;
 }
 
+enum class Say { all, changes };
+
 /// Sets right what was built while the outputs of other builds were incomplete: by the build that
 /// this hook belongs to, for one.
-int review_all(const Config& config, const Settlement& settlement) {
+int review_all(const Config& config, const Settlement& settlement, Say say) {
   int code = success;
   for (const StorePath& derivation : list_recent(config.layout)) {
     const auto reviewed = settlement.review(derivation);
@@ -74,7 +76,8 @@ int review_all(const Config& config, const Settlement& settlement) {
       code = fail(derivation, reviewed.error());
       continue;
     }
-    put(STDOUT_FILENO, fmt::format("{}: {}\n", derivation.base(), reviewed->sentence));
+    if (say == Say::all || reviewed->changed)
+      put(STDOUT_FILENO, fmt::format("{}: {}\n", derivation.base(), reviewed->sentence));
     warn(reviewed->breaches);
   }
   return code;
@@ -85,7 +88,7 @@ int settle_all(const Config& config, const Settlement& settlement) {
   int code = success;
   for (const StorePath& debt : list_debts(config.layout))
     if (!settle_one(config, settlement, debt, Occasion::clean_up)) code = failure;
-  if (review_all(config, settlement) != success) code = failure;
+  if (review_all(config, settlement, Say::all) != success) code = failure;
   return code;
 }
 
@@ -113,7 +116,8 @@ int post_build(const Config& config, const Account& account, const std::string& 
     if (!settlement) return fail(*path, settlement.error());
     // What is owed for others is no reason for this build to fail.
     const int code = may_owe(config, derivation) ? settle_own(config, *settlement, *path) : success;
-    (void)review_all(config, *settlement);
+    // Whoever waits for the build reads what is said here.
+    (void)review_all(config, *settlement, Say::changes);
     if (code != success) return code;
   }
   if (config.post_build_hook.empty()) return success;

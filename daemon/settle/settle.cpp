@@ -228,6 +228,7 @@ tl::expected<void, std::string> Settlement::look_again(
     if (!caught_up) return tl::make_unexpected(caught_up.error());
     append(reviewed.sentence, caught_up->added);
     append(reviewed.breaches, caught_up->breaches);
+    reviewed.changed = reviewed.changed || !caught_up->added.empty();
     if (caught_up->added.empty()) {
       record.mark = caught_up->seen;
       reviewed.over = record.readers.none();

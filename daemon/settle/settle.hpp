@@ -38,6 +38,7 @@ struct Settled {
 struct Reviewed {
   bool over = false;     ///< no build can come to light any more that knows the old references
   std::string sentence;  ///< what was done, for people
+  bool changed = false;  ///< references were added
   std::vector<std::string> breaches{};  ///< as of Settled
 };
 

@@ -92,6 +92,11 @@ nix-collect-garbage >gc.log 2>&1 || fail "$(cat gc.log)"
 [ -e "$leaf" ] || fail "$leaf was collected"
 [ -e "$out" ] || fail "$out was collected"
 
+step "a build that has nothing to do with it is not bothered"
+nix-build --no-out-link -E 'derivation { name = "stranger"; system = builtins.currentSystem; builder = "/bin/sh";
+  args = [ "-c" "echo >$out" ]; }' >stranger.out 2>stranger.log || fail "$(cat stranger.log)"
+lacks "what its hook says" "still runs" "$(cat stranger.log)"
+
 step "one of them registers now, and its own hook finds the record"
 flock -u 7
 exec 7>&-
