@@ -9,13 +9,24 @@
 
 namespace airlock::fusefs {
 
+FileIdentity identity_in(const struct statx& attributes) {
+  const auto device =
+      (std::uint64_t{attributes.stx_dev_major} << 32) | std::uint64_t{attributes.stx_dev_minor};
+  return {device, attributes.stx_ino};
+}
+
 std::optional<FileIdentity> identity_of(int fd) {
   struct statx attributes {};
   constexpr int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
   if (::statx(fd, "", flags, STATX_INO, &attributes) != 0) return std::nullopt;
-  const auto device =
-      (std::uint64_t{attributes.stx_dev_major} << 32) | std::uint64_t{attributes.stx_dev_minor};
-  return FileIdentity{device, attributes.stx_ino};
+  return identity_in(attributes);
+}
+
+std::optional<FileIdentity> identity_at(int folder, const std::string& name) {
+  struct statx attributes {};
+  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  if (::statx(folder, name.c_str(), flags, STATX_INO, &attributes) != 0) return std::nullopt;
+  return identity_in(attributes);
 }
 
 Fd open_beneath(int folder, const std::string& path, int flags, std::uint64_t resolve) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 
 #include <compare>
 #include <cstdint>
@@ -22,6 +23,10 @@ struct FileIdentity {
 
 /// Never asks the file's filesystem: a sandbox may have mounted one of its own that never answers.
 [[nodiscard]] std::optional<FileIdentity> identity_of(int fd);
+/// The same of what has that name in the folder, of a symlink itself.
+[[nodiscard]] std::optional<FileIdentity> identity_at(int folder, const std::string& name);
+/// What was asked for with STATX_INO.
+[[nodiscard]] FileIdentity identity_in(const struct statx& attributes);
 
 /// How every name is walked that somebody else may have put something in the way of.
 inline constexpr std::uint64_t strict_walk =

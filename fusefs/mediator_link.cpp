@@ -39,10 +39,11 @@ MediatorLink::~MediatorLink() {
 
 void MediatorLink::send(boundary::Message message, Fd descriptor) {
   if (!channel_) return;
+  if (outgoing_.empty() && channel_->send(message, descriptor.get())) return;
   outgoing_.push_back({std::move(message), std::move(descriptor)});
   if (outgoing_.size() > max_outgoing) ::shutdown(channel_->fd(), SHUT_RDWR);
-  // Sent from the loop, not from here: losing the connection calls the sessions, and it is they who
-  // are in the middle of something now.
+  // What cannot be sent is the loop's to see to: losing the connection calls the sessions, and it
+  // is they who are in the middle of something now.
   loop_.change(channel_->fd(), POLLIN | POLLOUT);
 }
 

@@ -242,6 +242,7 @@ void Sessions::close(Session& session) {
   if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
   if (session.look_out) parts_.loop.cancel(*session.look_out);
   parts_.records.remove(session.derivation);
+  parts_.grafter.forget(session.derivation);
   sessions_.erase(session.number);
   if (sessions_.empty()) parts_.mount.sockets().refill();
 }

@@ -242,14 +242,16 @@ void ControlChannel::decline(SessionNumber session) {
 }
 
 void ControlChannel::take_answer(const Message& message) {
-  const std::lock_guard lock(mutex_);
-  const auto entry = waiting_.find(message.request);
-  if (entry == waiting_.end()) return;
-  entry->second.answer =
-      message.type == MessageType::succeeded
-          ? Result{}
-          : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
-                                                   : message.strings.front());
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = waiting_.find(message.request);
+    if (entry == waiting_.end()) return;
+    entry->second.answer =
+        message.type == MessageType::succeeded
+            ? Result{}
+            : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
+                                                     : message.strings.front());
+  }
   changed_.notify_all();
 }
 

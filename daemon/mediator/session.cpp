@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "daemon/core/plain_line.hpp"
 #include "daemon/policy/fixed_output.hpp"
@@ -163,7 +164,7 @@ Upstream& Session::roots_connection() {
 void Session::hold_ahead(const StorePath& path) {
   const std::lock_guard lock(granting_);
   if (visible(path) || !held_ahead_.insert(path).second) return;
-  roots_connection().ask_temp_root(path);
+  roots_connection().ask_temp_roots({path});
 }
 
 void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
@@ -189,8 +190,10 @@ void Session::grant_added(const StorePath& path, const wire::PathInfo& info) {
 
 /// With granting_ held, as reveal.
 void Session::hold(const std::set<StorePath>& paths) {
+  std::vector<StorePath> asked;
   for (const auto& path : paths)
-    if (held_ahead_.erase(path) == 0) roots_connection().ask_temp_root(path);
+    if (held_ahead_.erase(path) == 0) asked.push_back(path);
+  if (!asked.empty()) roots_connection().ask_temp_roots(asked);
   if (services_.keeps_debts)
     for (const auto& path : paths)
       if (auto held = debts_.hold(path); !held) throw Condemned(policy::rule::host, held.error());

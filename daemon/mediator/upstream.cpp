@@ -99,11 +99,13 @@ class DaemonConnection final : public Upstream {
     if (auto done = finish({}); !done) throw UpstreamLost(done.error().message);
   }
 
-  void ask_temp_root(const StorePath& path) override {
-    start(Op::add_temp_root);
-    writer_.path(path);
+  void ask_temp_roots(const std::vector<StorePath>& paths) override {
+    for (const auto& path : paths) {
+      start(Op::add_temp_root);
+      writer_.path(path);
+      ++asked_roots_;
+    }
     writer_.flush();
-    ++asked_roots_;
   }
 
   Result<void> await_temp_roots() override {

@@ -41,9 +41,9 @@ class Upstream {
   using Result = tl::expected<T, wire::Error>;
 
   virtual void set_options(const wire::SetOptions& options) = 0;
-  /// Asks for a temporary root, which lasts as long as the connection, and does not wait for the
-  /// answer. Nothing but more of the same may be asked before await_temp_roots.
-  virtual void ask_temp_root(const StorePath& path) = 0;
+  /// Asks for temporary roots, which last as long as the connection, and does not wait for the
+  /// answers. Nothing but more of the same may be asked before await_temp_roots.
+  virtual void ask_temp_roots(const std::vector<StorePath>& paths) = 0;
   /// Returns when all that were asked for are held.
   virtual Result<void> await_temp_roots() = 0;
   virtual Result<std::optional<wire::PathInfo>> query_path_info(const StorePath& path) = 0;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 namespace airlock::boundary {
 namespace {
@@ -78,9 +79,9 @@ bool Channel::send(const Message& message, int descriptor) {
 }
 
 tl::expected<Received, std::string> Channel::receive() {
-  // A longer packet is recognised by MSG_TRUNC.
-  std::string packet(max_packet, '\0');
-  iovec bytes{packet.data(), packet.size()};
+  // A longer packet is recognised by MSG_TRUNC. Most are short, so the room is not cleared.
+  const auto packet = std::make_unique_for_overwrite<char[]>(max_packet);
+  iovec bytes{packet.get(), max_packet};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * descriptor_room)> control{};
   msghdr header{};
   header.msg_iov = &bytes;
@@ -101,7 +102,7 @@ tl::expected<Received, std::string> Channel::receive() {
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || descriptors[1]) {
     return tl::unexpected(std::string("a packet is too long or carries too many descriptors"));
   }
-  auto message = decode(std::string_view(packet).substr(0, static_cast<std::size_t>(size)));
+  auto message = decode({packet.get(), static_cast<std::size_t>(size)});
   if (!message) return tl::unexpected(message.error());
   return Received{std::move(*message), std::move(descriptors[0])};
 }

@@ -48,35 +48,24 @@ struct Source {
 
 /// The store path, if it is one that may be grafted.
 tl::expected<Source, std::string> look_at(int store, const StorePath& path) {
-  const Fd source = open_beneath(store, path.base(), O_PATH | O_NOFOLLOW);
-  struct stat attributes {};
-  if (!source || ::fstat(source.get(), &attributes) != 0) return no(failure("find the store path"));
-  const auto identity = identity_of(source.get());
-  if (!identity) return no(failure("look at the store path"));
-  const auto mode = attributes.st_mode;
+  struct statx found {};
+  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  constexpr unsigned wanted = STATX_TYPE | STATX_MODE | STATX_INO;
+  if (::statx(store, path.base().c_str(), flags, wanted, &found) != 0)
+    return no(failure("find the store path"));
+  if ((found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+    return no("something is mounted over the store path");
+  const mode_t mode = found.stx_mode;
   // What Nix has registered is read-only; a folder of a build that still runs is not.
   constexpr mode_t any_write = S_IWUSR | S_IWGRP | S_IWOTH;
   if (!S_ISLNK(mode) && (mode & any_write) != 0) {
     return no("the store path is not read-only, so Nix has not registered it");
   }
-  if (S_ISDIR(mode) || S_ISREG(mode) || S_ISLNK(mode)) return Source{*identity, mode};
+  if (S_ISDIR(mode) || S_ISREG(mode) || S_ISLNK(mode)) return Source{identity_in(found), mode};
   return no("the store path is no file, folder or symlink");
 }
 
-/// Not open when it is gone.
-Fd open_store_of_sandbox(int store, const std::string& store_dir, const GraftPlace& place) {
-  const Fd chroot = open_chroot_folder(store, place.derivation, place.chroot);
-  if (!chroot) return {};
-  return open_beneath(chroot.get(), store_dir.substr(1), O_PATH | O_DIRECTORY | O_NOFOLLOW);
-}
-
-/// What is at the name, whatever it is; nothing when there is nothing.
-std::optional<FileIdentity> identity_at(int folder, const StorePath& path) {
-  const Fd file = open_beneath(folder, path.base(), O_PATH | O_NOFOLLOW);
-  return file ? identity_of(file.get()) : std::nullopt;
-}
-
-/// The same, across the mount of a graft.
+/// What is at the name, also when that is a graft's mount; nothing when there is nothing.
 std::optional<FileIdentity> identity_through_mounts(int folder, const StorePath& path) {
   const Fd file = open_beneath(folder, path.base(), O_PATH | O_NOFOLLOW,
                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
@@ -173,42 +162,43 @@ bool is_read_only(int folder) {
 
 }  // namespace
 
-tl::expected<bool, std::string> link_file(int store, const std::string& store_dir,
-                                          const GraftPlace& place) {
-  const auto source = look_at(store, place.path);
+Fd open_store_of_sandbox(int store, const std::string& store_dir, const StorePath& derivation,
+                         FileIdentity chroot) {
+  const Fd folder = open_chroot_folder(store, derivation, chroot);
+  if (!folder) return {};
+  return open_beneath(folder.get(), store_dir.substr(1), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+tl::expected<bool, std::string> link_file(int store, int target, const StorePath& path) {
+  const auto source = look_at(store, path);
   if (!source) return no(source.error());
   if (S_ISDIR(source->mode)) return false;
-  const Fd target = open_store_of_sandbox(store, store_dir, place);
-  if (!target) return no("the sandbox's folder, or the store folder in it, is gone");
-  const auto& base = place.path.base();
+  const auto& base = path.base();
   // Flags 0: of a symlink it is the link itself that gets another name.
-  if (::linkat(store, base.c_str(), target.get(), base.c_str(), 0) == 0 || errno == EEXIST) {
-    if (identity_at(target.get(), place.path) == source->identity) return true;
+  if (::linkat(store, base.c_str(), target, base.c_str(), 0) == 0 || errno == EEXIST) {
+    if (identity_at(target, base) == source->identity) return true;
     return no(taken);
   }
   // As Nix does: too many links to one file, or the sandbox is on another filesystem.
   if (errno == EMLINK || errno == EXDEV) return false;
-  return no(failure("link the file into the sandbox"));
+  return no(errno == ENOENT ? sandbox_gone : failure("link the file into the sandbox"));
 }
 
 Result Graft::make(const GraftRequest& request) const {
   const auto source = look_at(mounts_.writable_store.get(), request.place.path);
   if (!source) return no(source.error());
   if (S_ISDIR(source->mode)) return mount(request);
+  const int store = mounts_.writable_store.get();
+  const auto& [path, derivation, chroot] = request.place;
+  const Fd target = open_store_of_sandbox(store, store_dir_, derivation, chroot);
+  if (!target) return no(sandbox_gone);
   if (may_link_) {
-    const auto linked = link_file(mounts_.writable_store.get(), store_dir_, request.place);
+    const auto linked = link_file(store, target.get(), path);
     if (!linked) return no(linked.error());
     if (*linked) return {};
   }
-  return copy(request.place, source->mode);
-}
-
-Result Graft::copy(const GraftPlace& place, mode_t mode) const {
-  const int store = mounts_.writable_store.get();
-  const Fd target = open_store_of_sandbox(store, store_dir_, place);
-  if (!target) return no("the sandbox's folder, or the store folder in it, is gone");
-  return S_ISLNK(mode) ? copy_symlink(store, target.get(), place.path)
-                       : copy_file(store, target.get(), place.path);
+  return S_ISLNK(source->mode) ? copy_symlink(store, target.get(), path)
+                               : copy_file(store, target.get(), path);
 }
 
 Result Graft::mount(const GraftRequest& request) const {

@@ -13,6 +13,9 @@
 
 namespace airlock::fusefs {
 
+inline constexpr const char* sandbox_gone =
+    "the sandbox's folder, or the store folder in it, is gone";
+
 /// One store path to be made readable at its real name in one sandbox.
 struct GraftPlace {
   StorePath path;
@@ -31,12 +34,16 @@ struct ViewRequest {
   int first_process;                ///< a pidfd
 };
 
-/// Gives a file or symlink one more name, in the sandbox's store folder. store: that folder of the
-/// host's, on a writable mount. No mount that a sandbox made is on the way, so it does not wait for
-/// one. True also when it is there already; false when it takes a Graft: for a folder, or where no
-/// link can be made. The error is one sentence.
-[[nodiscard]] tl::expected<bool, std::string> link_file(int store, const std::string& store_dir,
-                                                        const GraftPlace& place);
+/// The store folder in the folder that a sandbox is rooted in; not open when it is gone. store:
+/// that folder of the host's, on a writable mount. No mount that a sandbox made is on the way.
+[[nodiscard]] Fd open_store_of_sandbox(int store, const std::string& store_dir,
+                                       const StorePath& derivation, FileIdentity chroot);
+
+/// Gives a file or symlink one more name, in the sandbox's store folder, opened from the same
+/// mount. Waits for no sandbox. True also when it is there already; false when it takes a Graft:
+/// for a folder, or where no link can be made. The error is one sentence.
+[[nodiscard]] tl::expected<bool, std::string> link_file(int store, int target,
+                                                        const StorePath& path);
 
 /// Makes grafts. It changes the mount namespace of the calling thread back and forth, and walks
 /// names in folders that a sandbox arranged, which may take forever: only in a process of its own,
@@ -59,7 +66,6 @@ class Graft {
   [[nodiscard]] tl::expected<void, std::string> put_back(const ViewRequest& request) const;
 
  private:
-  [[nodiscard]] tl::expected<void, std::string> copy(const GraftPlace& place, mode_t mode) const;
   [[nodiscard]] tl::expected<void, std::string> mount(const GraftRequest& request) const;
 
   StoreMounts mounts_;

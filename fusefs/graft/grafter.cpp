@@ -34,7 +34,9 @@ void Grafter::graft(const StorePath& path, const StorePath& derivation, FileIden
                     std::shared_ptr<const Fd> first_process, Done done) {
   // Most grafts are of files, and are not worth another process's time.
   if (may_link_ && store_) {
-    const auto linked = link_file(store_.get(), sources_.store_dir, {path, derivation, chroot});
+    const int target = store_of_sandbox(derivation, chroot);
+    const auto linked = target < 0 ? tl::unexpected(std::string(sandbox_gone))
+                                   : link_file(store_.get(), target, path);
     if (!linked) return done(tl::unexpected(Error{Failure::refused, linked.error()}));
     if (*linked) return done({});
   }
@@ -42,6 +44,20 @@ void Grafter::graft(const StorePath& path, const StorePath& derivation, FileIden
       MessageType::grant,
       {path.base(), derivation.base(), std::to_string(chroot.device), std::to_string(chroot.inode)},
       std::move(first_process), std::move(done));
+}
+
+int Grafter::store_of_sandbox(const StorePath& derivation, FileIdentity chroot) {
+  if (!target_ || target_->derivation != derivation || target_->chroot != chroot) {
+    target_.reset();
+    Fd store = open_store_of_sandbox(store_.get(), sources_.store_dir, derivation, chroot);
+    if (!store) return -1;
+    target_ = {derivation, chroot, std::move(store)};
+  }
+  return target_->store.get();
+}
+
+void Grafter::forget(const StorePath& derivation) {
+  if (target_ && target_->derivation == derivation) target_.reset();
 }
 
 void Grafter::put_back(const std::string& folder, const std::vector<std::uint64_t>& dead,
@@ -138,6 +154,7 @@ void Grafter::on_readable() {
   const Message& message = received->message;
   if (!ready_) {
     ready_ = message.type == MessageType::done;
+    target_.reset();
     if (received->descriptor) store_ = std::move(received->descriptor);
     send_next();
     return;

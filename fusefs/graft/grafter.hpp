@@ -43,6 +43,8 @@ class Grafter {
   /// Puts a folder of the view over the part of a dead view that a sandbox has; see Graft.
   void put_back(const std::string& folder, const std::vector<std::uint64_t>& dead,
                 std::shared_ptr<const Fd> first_process, Done done);
+  /// That derivation's sandbox is over.
+  void forget(const StorePath& derivation);
   /// How many grafts are not made yet.
   [[nodiscard]] std::size_t waiting() const { return jobs_.size(); }
 
@@ -59,6 +61,14 @@ class Grafter {
     Done done;
   };
 
+  /// The store folder of the sandbox that was granted something last: many grafts come in a row.
+  struct Target {
+    StorePath derivation;
+    FileIdentity chroot;
+    Fd store;
+  };
+
+  [[nodiscard]] int store_of_sandbox(const StorePath& derivation, FileIdentity chroot);
   void add_job(boundary::MessageType type, std::vector<std::string> strings,
                std::shared_ptr<const Fd> first_process, Done done);
   void start_helper();
@@ -72,7 +82,8 @@ class Grafter {
   EventLoop& loop_;
   GraftSources sources_;
   bool may_link_;
-  Fd store_;  ///< on the helper's writable mount, from when it is ready
+  Fd store_;                      ///< on the helper's writable mount, from when it is ready
+  std::optional<Target> target_;  ///< on the same mount
   std::optional<boundary::Channel> channel_;
   pid_t helper_ = 0;
   bool ready_ = false;    ///< the helper has said that its mounts are made

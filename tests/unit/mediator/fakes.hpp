@@ -115,7 +115,9 @@ class FakeUpstream final : public Upstream {
  public:
   explicit FakeUpstream(UpstreamState& state) : state_(state) {}
   void set_options(const wire::SetOptions&) override {}
-  void ask_temp_root(const StorePath& path) override { asked_.push_back(path); }
+  void ask_temp_roots(const std::vector<StorePath>& paths) override {
+    asked_.insert(asked_.end(), paths.begin(), paths.end());
+  }
   Result<void> await_temp_roots() override {
     for (const auto& path : asked_) state_.trace.add("temp root " + path.base());
     asked_.clear();
