@@ -162,37 +162,54 @@ void Sessions::reveal(Session& session, const Message& message) {
   succeed(message);
 }
 
+/// A request to graft, of which so many paths are not done yet.
+struct Sessions::Grafting {
+  Message request;
+  std::size_t left;
+  std::string failure{};  ///< the first one's
+};
+
 void Sessions::grant(Session& session, const Message& message) {
   if (!session.takes_requests()) return fail(message, "the session is not open");
-  const auto paths = parse_paths(message.strings);
+  auto paths = parse_paths(message.strings);
   if (!paths) return fail(message, paths.error());
-  if (paths->size() != 1) return fail(message, "a grant names one store path");
+  if (paths->empty()) return fail(message, "a grant names no store path");
   if (!session.verified) return fail(message, "nobody in the sandbox has called yet");
-  const StorePath path = paths->front();
-  if (session.granted.contains(path.base())) return succeed(message);
-  if (!parts_.tree.reveal(session.derivation, {path})) {
+  std::erase_if(*paths, [&](const auto& path) { return session.granted.contains(path.base()); });
+  if (paths->empty()) return succeed(message);
+  if (!parts_.tree.reveal(session.derivation, *paths)) {
     return fail(message, "the session has too many visible paths");
   }
-  if (parts_.grafter.waiting() >= max_waiting_grafts) {
+  if (parts_.grafter.waiting() + paths->size() > max_waiting_grafts) {
     return fail(message, "too many grafts are asked for at once");
   }
-  parts_.grafter.graft(path, session.derivation, session.chroot_identity, session.first_for_grafts,
-                       [this, message, path](tl::expected<void, Grafter::Error> made) {
-                         Session* granted = find(message.session);
-                         if (!made) {
-                           spdlog::warn("{}: no graft of {}: {}",
-                                        granted == nullptr ? "closed" : granted->derivation.base(),
-                                        path.base(), made.error().sentence);
-                           fail(message, made.error().sentence);
-                           // Only its own sandbox can have kept the helper waiting.
-                           const bool too_slow = made.error().failure == Grafter::Failure::too_slow;
-                           if (too_slow && granted != nullptr)
-                             condemn(*granted, made.error().sentence);
-                           return;
-                         }
-                         if (granted != nullptr) granted->granted.insert(path.base());
-                         succeed(message);
-                       });
+  const auto grafting = std::make_shared<Grafting>(
+      Grafting{{message.type, message.session, message.request, {}}, paths->size()});
+  for (const auto& path : *paths)
+    parts_.grafter.graft(
+        path, session.derivation, session.chroot_identity, session.first_for_grafts,
+        [this, grafting, path](auto made) { grafted(*grafting, path, std::move(made)); });
+}
+
+void Sessions::grafted(Grafting& grafting, const StorePath& path,
+                       tl::expected<void, Grafter::Error> made) {
+  Session* session = find(grafting.request.session);
+  if (!made) {
+    spdlog::warn("{}: no graft of {}: {}",
+                 session == nullptr ? "closed" : session->derivation.base(), path.base(),
+                 made.error().sentence);
+    if (grafting.failure.empty()) grafting.failure = made.error().sentence;
+    // Only its own sandbox can have kept the helper waiting.
+    const bool too_slow = made.error().failure == Grafter::Failure::too_slow;
+    if (too_slow && session != nullptr) condemn(*session, made.error().sentence);
+  } else if (session != nullptr) {
+    session->granted.insert(path.base());
+  }
+  if (--grafting.left > 0) return;
+  if (grafting.failure.empty())
+    succeed(grafting.request);
+  else
+    fail(grafting.request, grafting.failure);
 }
 
 void Sessions::verify(Session& session, const Message& message, const Fd& socket) {

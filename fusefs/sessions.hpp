@@ -119,7 +119,9 @@ class Sessions {
   void ready(Session& session, const boundary::Message& message);
   void open(Session& session);
   void reveal(Session& session, const boundary::Message& message);
+  struct Grafting;
   void grant(Session& session, const boundary::Message& message);
+  void grafted(Grafting& grafting, const StorePath& path, tl::expected<void, Grafter::Error> made);
   void verify(Session& session, const boundary::Message& message, const Fd& socket);
   [[nodiscard]] tl::expected<void, std::string> check_caller(Session& session, int socket);
   void succeed(const boundary::Message& request);

@@ -16,8 +16,10 @@ using boundary::MessageType;
 /// airlock-fs answers in milliseconds; its own helper has a deadline of seconds.
 constexpr std::chrono::seconds answer_deadline{20};
 constexpr std::size_t paths_a_message = 200;
-/// airlock-fs and its helper work on one grant while the next is on its way.
-constexpr std::size_t grants_at_once = 64;
+/// All of them have to be grafted within the deadline.
+constexpr std::size_t paths_a_grant = 32;
+/// airlock-fs works on one message while the next is on its way.
+constexpr std::size_t grants_at_once = 2;
 constexpr std::chrono::milliseconds stop_look_out{100};
 /// From a message that could not be sent until the thread that receives knows why.
 constexpr std::chrono::seconds loss_is_seen{1};
@@ -185,24 +187,40 @@ Boundary::Result ControlChannel::resume(SessionNumber session, const std::set<St
 
 std::optional<Boundary::Result> ControlChannel::grant_over(const Line& line, SessionNumber session,
                                                            std::deque<StorePath>& paths) {
-  std::optional<Result> result = Result{};
-  std::deque<Request> under_way;
-  const auto take_one = [&] {
-    auto done = await(under_way.front());
-    under_way.pop_front();
-    // What was granted is not asked again; whatever comes after the first that was not, is.
-    if (result && *result && done && *done) paths.pop_front();
-    if (result && *result && !(done && *done)) result = std::move(done);
+  struct UnderWay {
+    Request request;
+    std::size_t paths;
   };
-  while (result && *result && under_way.size() < paths.size()) {
+  std::optional<Result> result = Result{};
+  std::deque<UnderWay> under_way;
+  std::size_t sent = 0;  // so many from the front are under way
+  const auto take_one = [&] {
+    const auto [request, count] = under_way.front();
+    under_way.pop_front();
+    auto done = await(request);
+    // What was granted is not asked again; whatever comes after the first that was not, is.
+    if (result && *result && done && *done) {
+      paths.erase(paths.begin(), paths.begin() + static_cast<std::ptrdiff_t>(count));
+      sent -= count;
+    } else if (result && *result) {
+      result = std::move(done);
+    }
+  };
+  while (result && *result && sent < paths.size()) {
     if (under_way.size() == grants_at_once) {
       take_one();
       continue;
     }
-    const auto& path = paths[under_way.size()];
-    const auto request = send(line, {MessageType::grant, session, 0, {path.base()}});
+    Message message{MessageType::grant, session, 0, {}};
+    for (auto i = sent; i < paths.size() && message.strings.size() < paths_a_grant; ++i)
+      message.strings.push_back(paths[i].base());
+    const auto count = message.strings.size();
+    const auto request = send(line, std::move(message));
     if (!request) result = loss_of(line);
-    if (request) under_way.push_back(*request);
+    if (request) {
+      under_way.push_back({*request, count});
+      sent += count;
+    }
   }
   while (!under_way.empty()) take_one();
   return result;

@@ -50,7 +50,8 @@ enum class MessageType : std::uint32_t {
   session_refused = 31,  ///< session. strings: one sentence for the user; none when the derivation
                          ///< does not ask for a session.
   reveal = 32,           ///< session, request. strings: base names that the view lists from now on.
-  grant = 33,            ///< session, request. strings: one base name to list and to graft.
+  grant = 33,            ///< session, request. strings: base names to list and to graft; it fails
+                         ///< when one of them does, and the others may be there then.
   verify = 34,   ///< session, request. descriptor: a connected socket. Is its peer in the session?
   condemn = 35,  ///< session, request. strings: one sentence for the build log.
 

@@ -61,6 +61,22 @@ class Graft(MountTest):
             "link": (link, f"open('{STORE}/{link}').read()", "in file"),
         }
 
+    def test_several_at_once(self):
+        build, session = self.verified_session()
+        grafts = self.grafts()
+        paths = [path for path, _, _ in grafts.values()]
+        self.assertEqual(self.mediator.request(boundary.GRANT, session, paths), (True, ""))
+        for name, (_, code, expected) in grafts.items():
+            with self.subTest(name):
+                self.assertEqual(build.result(f"result = {code}"), expected)
+        # One that cannot be made fails them all, but is no reason not to make the others.
+        more = [world.add_folder(f"more{number}", {"file": "x"}) for number in range(40)]
+        made, why = self.mediator.request(boundary.GRANT, session, more[:20] + [path_of("absent")] + more[20:])
+        self.assertFalse(made)
+        self.assertIn("find the store path", why)
+        self.assertEqual(build.result(f"result = sum(open('{STORE}/' + path + '/file').read() == 'x' for path in {more!r})"),
+                         len(more))
+
     def test_every_kind_is_readable(self):
         build, session = self.verified_session()
         for name, (path, code, expected) in self.grafts().items():

@@ -1,9 +1,11 @@
 #include "daemon/mediator/boundary.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
@@ -164,25 +166,46 @@ TEST_CASE("what airlock-fs did not answer is asked of the next one, once that ha
   CHECK(condemned.get());
 }
 
+namespace {
+
+/// More than two messages of paths, in order.
+std::set<StorePath> many_paths() {
+  std::set<StorePath> paths;
+  for (int i = 0; i < 80; ++i)
+    paths.insert(StorePath::parse(fmt::format("{:032}-path", i)).value());
+  return paths;
+}
+
+std::vector<std::string> names(const std::set<StorePath>& paths, std::size_t from, std::size_t to) {
+  std::vector<std::string> list;
+  for (const auto& path : paths) list.push_back(path.base());
+  return {list.begin() + static_cast<std::ptrdiff_t>(from),
+          list.begin() + static_cast<std::ptrdiff_t>(to)};
+}
+
+}  // namespace
+
 TEST_CASE("a grant is not made twice because airlock-fs was lost in the middle") {
   ControlChannel control;
   std::optional<Connected> first(std::in_place, control);
   control.add(7);
-  auto granted = start([&] {
-    return control.grant(7, {store_path('a'), store_path('b'), store_path('c')});
-  });
-  first->succeed(first->next());
-  CHECK(first->next().strings == std::vector<std::string>{store_path('b').base()});
-  CHECK(first->next().strings == std::vector<std::string>{store_path('c').base()});
+  const auto paths = many_paths();
+  auto granted = start([&] { return control.grant(7, paths); });
+  const auto request = first->next();
+  CHECK(request.strings == names(paths, 0, 32));
+  CHECK(first->next().strings == names(paths, 32, 64));
+  CHECK(first->silent());
+  first->succeed(request);
+  CHECK(first->next().strings == names(paths, 64, 80));
   first.reset();
   Connected second(control);
   auto resumed = start([&] { return control.resume(7, {}, {}); });
   second.succeed(second.next());
   CHECK(resumed.get());
-  for (const char letter : {'b', 'c'}) {
+  for (const std::size_t from : {32U, 64U}) {
     const auto again = second.next();
     CHECK(again.type == MessageType::grant);
-    CHECK(again.strings == std::vector<std::string>{store_path(letter).base()});
+    CHECK(again.strings == names(paths, from, std::min<std::size_t>(from + 32, 80)));
     second.succeed(again);
   }
   CHECK(granted.get());
@@ -193,10 +216,11 @@ TEST_CASE("a grant that is refused is not asked again") {
   ControlChannel control;
   Connected first(control);
   control.add(7);
-  auto granted = start([&] { return control.grant(7, {store_path('a'), store_path('b')}); });
+  auto granted = start([&] { return control.grant(7, many_paths()); });
   const auto request = first.next();
+  const auto after = first.next();
   REQUIRE(first.filesystem->send({MessageType::failed, 7, request.request, {"no"}}));
-  first.succeed(first.next());
+  first.succeed(after);
   const auto result = granted.get();
   REQUIRE_FALSE(result);
   CHECK(result.error() == "no");
