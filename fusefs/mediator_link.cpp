@@ -39,11 +39,10 @@ MediatorLink::~MediatorLink() {
 
 void MediatorLink::send(boundary::Message message, Fd descriptor) {
   if (!channel_) return;
-  if (outgoing_.empty() && channel_->send(message, descriptor.get())) return;
   outgoing_.push_back({std::move(message), std::move(descriptor)});
   if (outgoing_.size() > max_outgoing) ::shutdown(channel_->fd(), SHUT_RDWR);
-  // What cannot be sent is the loop's to see to: losing the connection calls the sessions, and it
-  // is they who are in the middle of something now.
+  // Sent from the loop, not from here: what is said is done by then, and losing the connection
+  // calls the sessions, which are in the middle of something now.
   loop_.change(channel_->fd(), POLLIN | POLLOUT);
 }
 
@@ -75,6 +74,7 @@ void MediatorLink::on_event(short events) {
     return;
   }
   handlers_.received(std::move(*received));
+  flush();
 }
 
 void MediatorLink::flush() {
