@@ -44,6 +44,19 @@ refuses() {
   printf 'ok: refused: %s\n' "$what"
 }
 
+# As an init system restarts it, with its workers: one that missed that its client is gone would keep a build user.
+restart_nix_daemon() {
+  local workers worker
+  workers=$(pgrep -P "$(airlock-env pid-of nix-daemon)" || true)
+  airlock-env stop-nix-daemon
+  for worker in $workers; do
+    kill -KILL "$worker" 2>/dev/null || true
+    eventually "worker $worker of nix-daemon ends" 20 is_gone "$worker"
+  done
+  airlock-env start-nix-daemon
+}
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
 # eventually WHAT SECONDS COMMAND...: until COMMAND succeeds.
 eventually() {
   local what=$1 deadline=$((SECONDS + $2))

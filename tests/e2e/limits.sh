@@ -14,8 +14,7 @@ limit() {
 users() {
   sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$(seq -s, -f nixbld%g 1 "$1")/" /etc/group >group.new
   cat group.new >/etc/group
-  airlock-env stop-nix-daemon
-  airlock-env start-nix-daemon
+  restart_nix_daemon
 }
 
 # ended NAME KEY VALUE [RULE]: NAME.nix is built, and must be ended for that limit. Its builder would exit 0.

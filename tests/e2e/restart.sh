@@ -50,7 +50,8 @@ echo \$path >\$out
 SCRIPT
     sed -i '0,/^\. .*env$/ { /^\. .*env$/d }' "late-$name.sh" # the prelude looks at once
     for build in sleeps waits late; do start_build "$build-$name"; done
-    eventually "the inner build runs" 60 pgrep -f 'sleep 6'
+    # Exactly that: clients that only ask for it have the words in their command line, too.
+    eventually "the inner build runs" 60 pgrep -fx 'sleep 6'
     airlock-env $how-fs
     builds='sleeps waits late'
     if [ $mode = hook ]; then

@@ -9,8 +9,7 @@ users() {
   members=$(seq -s, -f nixbld%g 1 "$1")
   sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$members/" /etc/group >group.new
   cat group.new >/etc/group
-  airlock-env stop-nix-daemon
-  airlock-env start-nix-daemon
+  restart_nix_daemon
 }
 
 # many NAME COUNT: writes NAME.nix, that many derivations that build one inner derivation each, catch it when that fails,
