@@ -103,7 +103,11 @@ bool Session::has_content_addressed_output() const {
 }
 
 std::shared_ptr<const Derivation> Session::derivation(const StorePath& path) const {
-  if (!path.is_derivation() || !visible(path)) return nullptr;
+  return path.is_derivation() && visible(path) ? added_derivation(path) : nullptr;
+}
+
+std::shared_ptr<const Derivation> Session::added_derivation(const StorePath& path) const {
+  if (!path.is_derivation()) return nullptr;
   const std::lock_guard lock(derivations_mutex_);
   if (const auto known = derivations_.find(path); known != derivations_.end()) return known->second;
   auto parsed = read_derivation(services_.config, path);
@@ -225,14 +229,23 @@ bool Session::grant_if_valid(const StorePath& path, const std::string& how) {
 }
 
 void Session::account_for(const PathInfos::Sizes& closure) {
-  const auto& limits = services_.config.limits;
   granted_paths_ += closure.size();
   for (const auto& [path, size] : closure) granted_bytes_ += size;
-  if (granted_paths_ > limits.paths)
+  require_limits(granted_paths_, granted_bytes_);
+}
+
+void Session::check_limits(std::uint64_t paths, std::uint64_t bytes) {
+  const std::lock_guard lock(granting_);
+  require_limits(granted_paths_ + paths, granted_bytes_ + bytes);
+}
+
+void Session::require_limits(std::uint64_t paths, std::uint64_t bytes) const {
+  const auto& limits = services_.config.limits;
+  if (paths > limits.paths)
     throw Condemned(policy::rule::limits,
                     fmt::format("it added and built more store paths than allowed: {}",
                                 limit_hint("paths", limits.paths)));
-  if (granted_bytes_ > limits.granted_bytes)
+  if (bytes > limits.granted_bytes)
     throw Condemned(policy::rule::limits,
                     fmt::format("what it added and built is larger than allowed, in bytes: {}",
                                 limit_hint("granted-bytes", limits.granted_bytes)));

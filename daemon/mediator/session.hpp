@@ -114,6 +114,10 @@ class Session final : public policy::Scene {
   void grant_added(const StorePath& path, const wire::PathInfo& info);
   /// grant, for one path that need not be valid; false when it is not.
   [[nodiscard]] bool grant_if_valid(const StorePath& path, const std::string& how);
+  /// Would so many more paths, of so many bytes together, still be granted? Throws Condemned.
+  void check_limits(std::uint64_t paths, std::uint64_t bytes);
+  /// derivation, for a path that the session has added and was not granted yet.
+  [[nodiscard]] std::shared_ptr<const Derivation> added_derivation(const StorePath& path) const;
   /// What its derivation's lock files name.
   [[nodiscard]] LockedFetches& fetches() { return fetches_; }
   /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
@@ -141,6 +145,7 @@ class Session final : public policy::Scene {
   void keep(const StorePath& path, const std::shared_ptr<const Derivation>& derivation) const;
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
+  void require_limits(std::uint64_t paths, std::uint64_t bytes) const;
   void hold(const std::set<StorePath>& paths);
   void reveal(const PathInfos::Sizes& closure, const std::string& how);
 

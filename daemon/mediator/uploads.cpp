@@ -6,6 +6,7 @@
 
 #include "daemon/core/content_address.hpp"
 #include "daemon/core/nar.hpp"
+#include "daemon/mediator/additions.hpp"
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/hashing_sink.hpp"
 #include "daemon/mediator/holding_sink.hpp"
@@ -53,8 +54,8 @@ std::string read_whole(Call& call, bool archive, std::optional<std::string>& tex
 tl::expected<Derivation, Failure> decide_derivation(std::string_view name,
                                                     const std::optional<std::string>& text,
                                                     const std::set<StorePath>& references,
-                                                    Call& call) {
-  auto derivation = policy::add_derivation_text(name, text, references, call.session);
+                                                    const policy::Scene& scene) {
+  auto derivation = policy::add_derivation_text(name, text, references, scene);
   if (!derivation) return refuse(std::move(derivation.error()));
   return *std::move(derivation);
 }
@@ -156,7 +157,8 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
 /// The content is checked here and not left to upstream: of a path that is valid already, upstream
 /// does not look at the archive, so what came with the path's name would be believed, and whether
 /// it was believed would tell that the path is on the host.
-Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call) {
+Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Additions& additions,
+                Call& call) {
   const auto& layout = call.session.layout();
   const auto address = ContentAddress::parse(request.info.content_address);
   if (call.session.is_own_output(request.path))
@@ -181,7 +183,8 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     copy_nar(archive, check, limits, limits.size, text);
     if (!check.matches(text)) return content_differs(layout, request.path);
     if (request.path.is_derivation()) {
-      auto decided = decide_derivation(request.path.name(), text, request.info.references, call);
+      auto decided =
+          decide_derivation(request.path.name(), text, request.info.references, additions);
       if (!decided) return tl::unexpected(decided.error());
       derivation = *std::move(decided);
     }
@@ -195,8 +198,7 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Call& call)
     added = *std::move(streamed);
   }
   if (!added) refused_by_host(added.error());
-  if (derivation) call.session.remember(request.path, *std::move(derivation));
-  call.session.grant({request.path}, "added");
+  additions.add(request.path, request.info.nar_size, std::move(derivation));
   return {};
 }
 
@@ -220,7 +222,7 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
     std::optional<std::string> text;
     content = read_whole(call, archive, text);
     if (is_derivation) {
-      auto decided = decide_derivation(request.name, text, request.references, call);
+      auto decided = decide_derivation(request.name, text, request.references, call.session);
       if (!decided) return tl::unexpected(decided.error());
       derivation = *std::move(decided);
     } else if (!text) {
@@ -239,7 +241,7 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
 Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
   std::optional<Derivation> derivation;
   if (request.name.ends_with(".drv")) {
-    auto decided = decide_derivation(request.name, request.text, request.references, call);
+    auto decided = decide_derivation(request.name, request.text, request.references, call.session);
     if (!decided) return tl::unexpected(decided.error());
     derivation = *std::move(decided);
   }
@@ -253,7 +255,9 @@ Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
 }
 
 Handled add_to_store_nar(const wire::AddToStoreNar& request, Call& call) {
-  if (auto done = add_nar(request, *call.body, call); !done) return done;
+  Additions additions(call.session);
+  if (auto done = add_nar(request, *call.body, additions, call); !done) return done;
+  additions.grant();
   call.reply();
   return {};
 }
@@ -262,15 +266,17 @@ Handled add_multiple_to_store(const wire::AddMultipleToStore& request, Call& cal
   const auto& limits = call.services.config.limits;
   wire::Reader from(*call.body, call.session.layout(),
                     {limits.string_bytes, limits.list_items, limits.request_bytes});
+  Additions additions(call.session);
   for (auto n = from.count(); n > 0; --n) {
     from.begin();
     auto path = from.path();
     const wire::AddToStoreNar item{std::move(path), wire::read_path_info(from), request.repair,
                                    request.dont_check_signatures};
-    if (auto verdict = policy::add_nar(item, call.session); verdict.refused())
+    if (auto verdict = policy::add_nar(item, additions); verdict.refused())
       return refuse(std::move(verdict));
-    if (auto done = add_nar(item, *call.body, call); !done) return done;
+    if (auto done = add_nar(item, *call.body, additions, call); !done) return done;
   }
+  additions.grant();
   call.reply();
   return {};
 }

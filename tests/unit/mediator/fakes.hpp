@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "daemon/mediator/session.hpp"
@@ -26,6 +27,14 @@ class Trace {
     const std::lock_guard lock(mutex_);
     return static_cast<std::size_t>(std::find(events_.begin(), events_.end(), event) -
                                     events_.begin());
+  }
+  /// Waits up to ten seconds.
+  bool await(const std::string& event) const {
+    for (int i = 0; i < 1000; ++i) {
+      if (count(event) > 0) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
   }
   std::size_t count(const std::string& prefix) const {
     const std::lock_guard lock(mutex_);
@@ -145,7 +154,12 @@ class FakeUpstream final : public Upstream {
     state_.infos[state_.added] = info;
     return std::pair{state_.added, info};
   }
-  Result<void> add_to_store_nar(const wire::AddToStoreNar&, const UploadBody&) override {
+  Result<void> add_to_store_nar(const wire::AddToStoreNar& request,
+                                const UploadBody& body) override {
+    StringSink sink;
+    body(sink);
+    state_.infos[request.path] = request.info;
+    state_.trace.add("add " + request.path.base());
     return {};
   }
   Result<std::set<StorePath>> query_will_build(const wire::Targets&) override {

@@ -2,11 +2,10 @@
 // have said of content is recorded, and what is passed on and answered stays as it was.
 #include <sys/socket.h>
 
-#include "daemon/core/content_address.hpp"
 #include "daemon/mediator/operations.hpp"
 #include "daemon/wire/unix_socket.hpp"
-#include "tests/unit/core/nar_tree.hpp"
 #include "tests/unit/mediator/conversation.hpp"
+#include "tests/unit/mediator/finished_paths.hpp"
 
 using namespace airlock;
 using namespace airlock::fakes;
@@ -83,30 +82,15 @@ struct Observed {
     made.builder = "/bin/sh";
     return made.unparse(world.config.layout);
   }
-  /// As AddToStoreNar and AddMultipleToStore name it, which differ in nothing else.
   wire::AddToStoreNar described(const std::string& name, const std::string& content,
                                 const std::set<StorePath>& references, bool text) const {
-    const auto whole = test::nar({test::Tree::File{content}});
-    const auto archive = sha256(whole);
-    const ContentAddress address{text ? IngestionMethod::text : IngestionMethod::recursive,
-                                 text ? sha256(content) : archive};
-    wire::AddToStoreNar item{
-        path_of(world.config.layout, name, address, {references, false}).value(), {}, false, true};
-    item.info.nar_hash = archive.base16();
-    item.info.nar_size = whole.size();
-    item.info.references = references;
-    item.info.content_address = address.print();
-    return item;
+    return fakes::described(world.config.layout, name, content, references, text);
   }
   std::string packed(const std::vector<std::pair<wire::AddToStoreNar, std::string>>& items) const {
     StringSink sink;
     wire::Writer to(sink, world.config.layout);
     to.u64(items.size());
-    for (const auto& [item, content] : items) {
-      to.path(item.path);
-      wire::write_path_info(to, item.info);
-      to.raw(test::nar({test::Tree::File{content}}));
-    }
+    for (const auto& [item, content] : items) pack(to, item, content);
     return sink.text();
   }
   template <class R>

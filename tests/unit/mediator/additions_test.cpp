@@ -1,0 +1,134 @@
+// Several paths in one upload: what is visible of them, to whom and when.
+#include "tests/unit/mediator/conversation.hpp"
+#include "tests/unit/mediator/finished_paths.hpp"
+
+using namespace airlock;
+using namespace airlock::fakes;
+
+namespace {
+
+/// AddMultipleToStore on one connection, path by path.
+class Uploading {
+ public:
+  Uploading(World& world, std::uint64_t count) : world_(world), client_(world) {
+    client_.handshake();
+    client_.to().u64(static_cast<std::uint64_t>(wire::Op::add_multiple_to_store));
+    wire::AddMultipleToStore{}.encode(client_.to(), world.config.layout, wire::newest);
+    frame([&](wire::Writer& to) { to.u64(count); });
+  }
+  void send(const wire::AddToStoreNar& item, const std::string& content) {
+    frame([&](wire::Writer& to) { pack(to, item, content); });
+  }
+  /// Upstream was given it, and the next path is being waited for.
+  bool await_added(const StorePath& path) { return world_.trace.await("add " + path.base()); }
+  std::optional<std::string> finish() {
+    client_.to().u64(0);
+    return client_.finish();
+  }
+
+ private:
+  /// wire::FramedSink waits until it has more for a frame.
+  template <class Write>
+  void frame(const Write& write) {
+    StringSink sink;
+    wire::Writer to(sink, world_.config.layout);
+    write(to);
+    client_.to().u64(sink.text().size());
+    client_.to().raw(sink.text());
+    client_.to().flush();
+  }
+
+  World& world_;
+  Conversation client_;
+};
+
+struct Paths {
+  explicit Paths(const World& world)
+      : first(described(world.config.layout, "first", "one", {}, false)),
+        second(described(world.config.layout, "second", "two", {first.path}, false)) {}
+  wire::AddToStoreNar first;
+  wire::AddToStoreNar second;
+};
+
+bool is_valid(Conversation& client, const StorePath& path) {
+  REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{path}));
+  return client.from().boolean();
+}
+
+}  // namespace
+
+TEST_CASE("the paths of one upload become visible together, when it is done") {
+  World world;
+  const Paths paths(world);
+  Conversation other(world);
+  other.handshake();
+  Uploading upload(world, 2);
+  upload.send(paths.first, "one");
+  REQUIRE(upload.await_added(paths.first.path));
+  CHECK_FALSE(is_valid(other, paths.first.path));
+  upload.send(paths.second, "two");  // refers to the first
+  REQUIRE_FALSE(upload.finish());
+  CHECK(is_valid(other, paths.first.path));
+  CHECK(is_valid(other, paths.second.path));
+  CHECK(world.is_owed(paths.first.path));
+  CHECK(world.is_owed(paths.second.path));
+  CHECK(world.trace.index("temp root " + paths.second.path.base()) <
+        world.trace.index("grant " + paths.second.path.base()));
+}
+
+TEST_CASE("an upload of which one path is refused adds none") {
+  World world;
+  const Paths paths(world);
+  Uploading upload(world, 2);
+  upload.send(paths.first, "one");
+  REQUIRE(upload.await_added(paths.first.path));
+  upload.send(paths.second, "other content");
+  REQUIRE(upload.finish());
+  Conversation other(world);
+  other.handshake();
+  CHECK_FALSE(is_valid(other, paths.first.path));
+  CHECK_FALSE(is_valid(other, paths.second.path));
+  CHECK(world.trace.count("grant") == 0);
+}
+
+TEST_CASE("a derivation may have one of the same upload among its inputs") {
+  World world;
+  const Paths paths(world);
+  const auto& layout = world.config.layout;
+  Derivation derivation;
+  derivation.platform = "x";
+  derivation.builder = "/bin/sh";
+  derivation.input_sources = {paths.first.path};
+  const ContentAddress address{IngestionMethod::flat, sha256("content")};
+  derivation.outputs["out"] = {path_of(layout, "fetched", address, {}).value(), "sha256",
+                               address.hash.base16()};
+  derivation.environment = {{"name", "fetched"},
+                            {"out", layout.print(*derivation.outputs["out"].path)}};
+  const auto fetches = derivation.unparse(layout);
+  const auto fetched = described(layout, "fetched.drv", fetches, {paths.first.path}, true);
+
+  Uploading upload(world, 2);
+  upload.send(paths.first, "one");
+  upload.send(fetched, fetches);
+  REQUIRE_FALSE(upload.finish());
+  CHECK(world.session.derivation(fetched.path));
+}
+
+TEST_CASE("the limits of a session hold within an upload") {
+  World world;
+  const Paths paths(world);
+  SECTION("paths") {
+    world.config.limits.paths = 1;
+  }
+  SECTION("bytes") {
+    world.config.limits.granted_bytes = paths.first.info.nar_size;
+  }
+  Uploading upload(world, 3);
+  upload.send(paths.first, "one");
+  REQUIRE(upload.await_added(paths.first.path));
+  CHECK_FALSE(world.session.condemned());
+  upload.send(paths.second, "two");
+  REQUIRE(world.trace.await("condemn"));
+  CHECK(world.session.condemned());
+  CHECK(world.trace.count("grant") == 0);
+}
