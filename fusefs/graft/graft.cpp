@@ -185,12 +185,12 @@ tl::expected<bool, std::string> link_file(int store, int target, const StorePath
 }
 
 Result Graft::make(const GraftRequest& request) const {
-  const auto source = look_at(mounts_.writable_store.get(), request.place.path);
+  const auto source = look_at(mounts_.writable_store.get(), request.path);
   if (!source) return no(source.error());
   if (S_ISDIR(source->mode)) return mount(request);
   const int store = mounts_.writable_store.get();
-  const auto& [path, derivation, chroot] = request.place;
-  const Fd target = open_store_of_sandbox(store, store_dir_, derivation, chroot);
+  const auto& path = request.path;
+  const Fd target = open_store_of_sandbox(store, store_dir_, request.derivation, request.chroot);
   if (!target) return no(sandbox_gone);
   if (may_link_) {
     const auto linked = link_file(store, target.get(), path);
@@ -203,7 +203,7 @@ Result Graft::make(const GraftRequest& request) const {
 
 Result Graft::mount(const GraftRequest& request) const {
   const Return back(mounts_.own_namespace.get());
-  const auto& path = request.place.path;
+  const auto& path = request.path;
   const auto& base = path.base();
   if (::setns(mounts_.holder_namespace.get(), CLONE_NEWNS) != 0) {
     return no(failure("enter the holder's mount namespace"));

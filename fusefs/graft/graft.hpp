@@ -17,14 +17,11 @@ inline constexpr const char* sandbox_gone =
     "the sandbox's folder, or the store folder in it, is gone";
 
 /// One store path to be made readable at its real name in one sandbox.
-struct GraftPlace {
+struct GraftRequest {
   StorePath path;
   StorePath derivation;  ///< whose sandbox it is
   FileIdentity chroot;   ///< the folder the sandbox is rooted in
-};
-struct GraftRequest {
-  GraftPlace place;
-  int first_process;  ///< a pidfd
+  int first_process;     ///< a pidfd
 };
 
 /// A folder of the view, to be put over the part of a dead view that a sandbox has.

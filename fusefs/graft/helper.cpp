@@ -52,7 +52,7 @@ tl::expected<void, std::string> answer(const Graft& graft, const Received& recei
   const auto device = parse_number(strings[2]);
   const auto inode = parse_number(strings[3]);
   if (!path || !derivation || !device || !inode || !received.descriptor) return malformed;
-  return graft.make({{*path, *derivation, {*device, *inode}}, received.descriptor.get()});
+  return graft.make({*path, *derivation, {*device, *inode}, received.descriptor.get()});
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ Fd keep_writable_clone(const std::string& mount_point) {
   return clone;
 }
 
-std::optional<FileIdentity> identity_at(const std::string& path) {
+std::optional<FileIdentity> identity_of_folder(const std::string& path) {
   const Fd folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   return folder ? identity_of(folder.get()) : std::nullopt;
 }
@@ -68,7 +68,7 @@ Mount::Mount(View view, std::string mount_point)
     ++serving_;
     threads_.emplace_back([this] { serve(); });
   }
-  if (const auto root = identity_at(mount_point_)) device_ = root->device;
+  if (const auto root = identity_of_folder(mount_point_)) device_ = root->device;
   sockets_.emplace(
       view_.tree, keep_writable_clone(mount_point_),
       [this](NodeId folder, const std::string& name) { drop_cached_below(folder, name); });
@@ -93,7 +93,7 @@ bool Mount::is_mounted() const {
   // Not whether the threads still read: what holds a file of an unmounted filesystem keeps it
   // going.
   // By the device alone: the root's inode number is another one once somebody has asked for it.
-  const auto root = identity_at(mount_point_);
+  const auto root = identity_of_folder(mount_point_);
   return device_ && root && root->device == *device_;
 }
 

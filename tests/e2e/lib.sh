@@ -57,6 +57,14 @@ restart_nix_daemon() {
 }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# build_users NUMBER: that many build users are left; this environment's own group file.
+build_users() {
+  sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$(seq -s, -f nixbld%g 1 "$1")/" /etc/group >group.new
+  cat group.new >/etc/group
+  rm group.new
+  restart_nix_daemon
+}
+
 # eventually WHAT SECONDS COMMAND...: until COMMAND succeeds.
 eventually() {
   local what=$1 deadline=$((SECONDS + $2))

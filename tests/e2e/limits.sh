@@ -10,13 +10,6 @@ limit() {
   airlock-env start-mediator
 }
 
-# users NUMBER: that many build users are left; this environment's own group file.
-users() {
-  sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$(seq -s, -f nixbld%g 1 "$1")/" /etc/group >group.new
-  cat group.new >/etc/group
-  restart_nix_daemon
-}
-
 # ended NAME KEY VALUE [RULE]: NAME.nix is built, and must be ended for that limit. Its builder would exit 0.
 ended() {
   local derivation
@@ -97,7 +90,7 @@ mapfile -t at <<<"$times"
 [ "${at[1]}" -le "${at[2]}" ] || [ "${at[3]}" -le "${at[0]}" ] || fail "they overlapped: $times"
 
 step "waiting for a build user that another build holds"
-users 2
+build_users 2
 limit starvation 3
 cat >holder.nix <<'NIX'
 let shell = builtins.storePath (builtins.getEnv "AIRLOCK_SHELL");

@@ -3,15 +3,6 @@
 # of them ends, soon, with a sentence on what to set. Nothing hangs.
 . "$(dirname "$0")/lib.sh"
 
-# users NUMBER: that many build users are left; this environment's own group file.
-users() {
-  local members
-  members=$(seq -s, -f nixbld%g 1 "$1")
-  sed "s/^nixbld:x:30000:.*/nixbld:x:30000:$members/" /etc/group >group.new
-  cat group.new >/etc/group
-  restart_nix_daemon
-}
-
 # many NAME COUNT: writes NAME.nix, that many derivations that build one inner derivation each, catch it when that fails,
 # and succeed.
 many() {
@@ -26,7 +17,7 @@ NIX
 }
 
 step "200 builds with 4 build users, two at once"
-users 4
+build_users 4
 many pairs 200
 # The bound is for a machine that is busy with other things; nothing here waits for a build user.
 timeout 540 nix-build --no-out-link all-pairs.nix -j 2 >out 2>log || fail "status $?: $(tail -n 30 log)"
