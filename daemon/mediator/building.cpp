@@ -100,6 +100,7 @@ Upstream::Result<std::vector<KeyedBuildResult>> build_upstream(const wire::Targe
     if (waits.note(message, Builds::Clock::now())) ticket.upstream_waits_for(waits.now());
     log.relay(message);
   };
+  call.session.expect_grants();
   try {
     auto results = call.upstream.get().build(targets, relay, call.client);
     if (const auto reason = ticket.ended()) throw Condemned(*reason);

@@ -1,32 +1,16 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
 
 #include "daemon/mediator/session.hpp"
+#include "daemon/mediator/upstream_line.hpp"
 #include "daemon/policy/verdict.hpp"
 #include "daemon/wire/log.hpp"
 #include "daemon/wire/upload.hpp"
 
 namespace airlock {
-
-/// The upstream connection behind one client connection: made when it is first needed, since most
-/// questions never leave airlockd, and given the client's options as far as they may travel.
-class UpstreamLine {
- public:
-  explicit UpstreamLine(const UpstreamFactory& connect) : connect_(connect) {}
-  [[nodiscard]] Upstream& get();
-  void set_options(const wire::SetOptions& options);
-  /// For when it was left in the middle of something: the next use makes another.
-  void drop() { upstream_.reset(); }
-
- private:
-  const UpstreamFactory& connect_;
-  std::unique_ptr<Upstream> upstream_;
-  std::optional<wire::SetOptions> options_;
-};
 
 /// What a handler works with: one operation on one connection.
 struct Call {

@@ -8,7 +8,6 @@
 
 #include "daemon/core/plain_line.hpp"
 #include "daemon/mediator/operations.hpp"
-#include "daemon/policy/settings.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/handshake.hpp"
 
@@ -37,7 +36,7 @@ class Connection {
                 {services.config.limits.string_bytes, services.config.limits.list_items,
                  services.config.limits.request_bytes}),
         writer_(sink_, services.config.layout),
-        upstream_(services.connect_upstream) {}
+        upstream_(session.spare_upstream()) {}
 
   void serve() {
     try {
@@ -55,7 +54,7 @@ class Connection {
       end_with("broken", {policy::rule::host, lost.what()});
       say_goodbye(lost.what());
     } catch (const ConnectionOver& over) {
-      if (source_.closed_between() && !operation_) return;  // in good order
+      if (source_.closed_between() && !operation_) return upstream_.leave();  // in good order
       end_with("broken", {rule_broken_by(over), over.what()});
       say_goodbye(over.what());
     }
@@ -214,19 +213,6 @@ class Connection {
 };
 
 }  // namespace
-
-Upstream& UpstreamLine::get() {
-  if (!upstream_) {
-    upstream_ = connect_();
-    upstream_->set_options(options_ ? *options_ : policy::unless_asked());
-  }
-  return *upstream_;
-}
-
-void UpstreamLine::set_options(const wire::SetOptions& options) {
-  options_ = options;
-  if (upstream_) upstream_->set_options(options);
-}
 
 void serve_connection(int socket, std::uint64_t index, Session& session, Services& services) {
   try {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -65,6 +66,7 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),
+      spare_upstream_(services.connect_upstream),
       infos_(services.config.layout, services.connect_upstream, services.use_database),
       fetches_(std::move(locks)) {}
 
@@ -161,14 +163,29 @@ std::set<StorePath> Session::referrers(const StorePath& path) {
 }
 
 Upstream& Session::roots_connection() {
-  if (!roots_) roots_ = services_.connect_upstream();
+  if (!call_for_roots()) roots_ = coming_roots_.get();
   return *roots_;
+}
+
+bool Session::call_for_roots() {
+  if (!roots_ && !coming_roots_.valid())
+    coming_roots_ = std::async(std::launch::async | std::launch::deferred,
+                               [this] { return services_.connect_upstream(); });
+  if (!roots_ && coming_roots_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
+    roots_ = coming_roots_.get();
+  return roots_ != nullptr;
+}
+
+void Session::expect_grants() {
+  const std::lock_guard lock(granting_);
+  call_for_roots();
 }
 
 void Session::hold_ahead(const StorePath& path) {
   const std::lock_guard lock(granting_);
-  if (visible(path) || !held_ahead_.insert(path).second) return;
-  roots_connection().ask_temp_roots({path});
+  // What cannot be asked yet is asked when it is granted.
+  if (!call_for_roots() || visible(path) || !held_ahead_.insert(path).second) return;
+  roots_->ask_temp_roots({path});
 }
 
 void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
@@ -310,8 +327,14 @@ void Session::end() {
     ended_ = true;
   }
   debts_.close();
+  spare_upstream_.close();
   const std::lock_guard lock(granting_);
   roots_.reset();
+}
+
+void Session::join() {
+  const std::lock_guard lock(granting_);
+  coming_roots_ = {};
 }
 
 }  // namespace airlock

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,7 @@
 #include "daemon/mediator/debts.hpp"
 #include "daemon/mediator/locked_fetches.hpp"
 #include "daemon/mediator/path_infos.hpp"
+#include "daemon/mediator/upstream_line.hpp"
 #include "daemon/policy/condemnation.hpp"
 #include "daemon/policy/scene.hpp"
 
@@ -102,8 +104,10 @@ class Session final : public policy::Scene {
   /// too much; what is not kept is read again when it is asked for.
   void remember(const StorePath& path, Derivation derivation);
 
-  /// Asks for the root of a path that is about to be added, so that it is held by the time it is
-  /// granted and nothing has to wait for that.
+  /// Something is going to be granted soon: what that needs may be made ready meanwhile.
+  void expect_grants();
+  /// expect_grants, and asks for the root of a path that is about to be added, so that it is held
+  /// by the time it is granted and nothing has to wait for that.
   void hold_ahead(const StorePath& path);
   /// Makes the closure of these valid paths visible: held against garbage collection first, then
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
@@ -118,6 +122,8 @@ class Session final : public policy::Scene {
   void check_limits(std::uint64_t paths, std::uint64_t bytes);
   /// derivation, for a path that the session has added and was not granted yet.
   [[nodiscard]] std::shared_ptr<const Derivation> added_derivation(const StorePath& path) const;
+  /// Its clients' connections to upstream.
+  [[nodiscard]] SpareUpstream& spare_upstream() { return spare_upstream_; }
   /// What its derivation's lock files name.
   [[nodiscard]] LockedFetches& fetches() { return fetches_; }
   /// Profile observe: counts the closure of these paths as visible, and does nothing for it. What
@@ -137,10 +143,16 @@ class Session final : public policy::Scene {
   void stop();
   [[nodiscard]] bool condemned() const;
 
+  /// Nothing more is granted, and nobody has to wait for it any more.
   void end();
+  /// After end, when no connection uses it any more: waits for what it has begun itself.
+  void join();
 
  private:
+  /// Both with granting_ held. Waits until it is there; throws UpstreamLost.
   [[nodiscard]] Upstream& roots_connection();
+  /// Is it there? Begins to make it when not.
+  bool call_for_roots();
   /// With derivations_mutex_ held.
   void keep(const StorePath& path, const std::shared_ptr<const Derivation>& derivation) const;
   /// Counts what is about to be granted against the limits. Throws Condemned.
@@ -169,8 +181,10 @@ class Session final : public policy::Scene {
   std::uint64_t granted_bytes_ = 0;
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
+  std::future<std::unique_ptr<Upstream>> coming_roots_;  ///< until it is there
   std::set<StorePath> held_ahead_;
 
+  SpareUpstream spare_upstream_;
   PathInfos infos_;
   LockedFetches fetches_;
 

@@ -76,6 +76,7 @@ void SessionServer::run(const Open& open, const Resume& resume) {
     }
     end_connections(*session);
     session->end();
+    session->join();
   }
   finished_ = true;
 }

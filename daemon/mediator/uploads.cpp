@@ -104,6 +104,7 @@ void hold_ahead(const wire::AddToStore& request, std::string_view content, Sessi
 
 tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, const UploadBody& body,
                                            Call& call, std::optional<Derivation> derivation) {
+  call.session.expect_grants();
   try {
     const auto added =
         call.upstream.get().add_to_store(request, not_own_output(request, body, call.session));
@@ -134,6 +135,7 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
                                                              const ContentAddress& address,
                                                              Source& archive, Call& call) {
   bool right = false;
+  call.session.expect_grants();
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
       HoldingSink holding(sink);

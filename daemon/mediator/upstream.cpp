@@ -1,6 +1,7 @@
 #include "daemon/mediator/upstream.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include "daemon/mediator/old_daemon.hpp"
 #include "daemon/wire/fd_stream.hpp"
@@ -91,6 +92,11 @@ class DaemonConnection final : public Upstream {
     sink_.inner().read_meanwhile(&source_.inner());
     version_ = guard([&] { return wire::offer_handshake(reader_, writer_).version; });
     if (auto ready = finish({}); !ready) throw UpstreamLost(ready.error().message);
+  }
+
+  bool is_idle() override {
+    pollfd polled{fd_.get(), POLLIN | POLLRDHUP, 0};
+    return ::poll(&polled, 1, 0) == 0;
   }
 
   void set_options(const wire::SetOptions& options) override {

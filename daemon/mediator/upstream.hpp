@@ -40,6 +40,8 @@ class Upstream {
   template <class T>
   using Result = tl::expected<T, wire::Error>;
 
+  /// Nothing is asked and nothing was said, and the daemon is there as far as can be seen.
+  [[nodiscard]] virtual bool is_idle() = 0;
   virtual void set_options(const wire::SetOptions& options) = 0;
   /// Asks for temporary roots, which last as long as the connection, and does not wait for the
   /// answers. Nothing but more of the same may be asked before await_temp_roots.

@@ -195,6 +195,7 @@ struct SetOptions {
   std::uint64_t build_cores = 0;
   bool use_substitutes = true;
   std::vector<std::pair<std::string, std::string>> overrides;
+  bool operator==(const SetOptions&) const = default;
   static SetOptions decode(Reader& from, Version);
   void encode(Writer& to, const StoreLayout&, Version) const;
 };

@@ -108,4 +108,14 @@ out=$(build types)
 grep -hE '^(ok|one sentence):' types.log
 equal "references" "$(cat "$out")" "$(references "$out")"
 equal "condemned" 0 "$(query "select count(*) from sessions where note like '%condemned%'")"
+
+step "commands that follow each other go on over one connection to nix-daemon"
+outer commands <<'SCRIPT'
+for number in 1 2 3 4 5; do inner "number-$number" "echo $number >\$out"; done >$out
+SCRIPT
+connections() { grep -c "accepted connection.*airlock" "$AIRLOCK_LOGS/nix-daemon.log" || true; }
+before=$(connections)
+out=$(build commands)
+equal "built inside" 5 "$(wc -l <"$out")"
+equal "airlockd's connections: one for the commands, one for the roots" 2 "$(($(connections) - before))"
 store_is_clean

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -107,6 +108,7 @@ struct UpstreamState {
   explicit UpstreamState(Trace& t) : trace(t) {}
   Trace& trace;
   bool reachable = true;
+  bool restarted = false;  ///< since whoever is asked was connected to
   StorePath added = policy::fake_path("added");
   std::string uploaded;
   wire::BuildStatus status = wire::BuildStatus::built;
@@ -123,7 +125,10 @@ struct UpstreamState {
 class FakeUpstream final : public Upstream {
  public:
   explicit FakeUpstream(UpstreamState& state) : state_(state) {}
-  void set_options(const wire::SetOptions&) override {}
+  bool is_idle() override { return !state_.restarted; }
+  void set_options(const wire::SetOptions& options) override {
+    state_.trace.add(fmt::format("options {}", options.verbosity));
+  }
   void ask_temp_roots(const std::vector<StorePath>& paths) override {
     asked_.insert(asked_.end(), paths.begin(), paths.end());
   }

@@ -55,7 +55,7 @@ struct Fetching {
   std::optional<LockedFetches::Outcome> ask(const StorePath& asked) {
     StringSink sink;
     wire::Writer writer(sink, world.config.layout);
-    UpstreamLine line(world.services.connect_upstream);
+    UpstreamLine line(session->spare_upstream());
     Call call{*session, world.services, line, writer, wire::newest, -1};
     return session->fetches().make_visible(asked, call);
   }
