@@ -24,7 +24,7 @@ void Additions::add(const StorePath& path, std::uint64_t size,
 }
 
 void Additions::grant() {
-  session_.grant(added_, "added");
+  session_.grant_added(added_);
 }
 
 }  // namespace airlock

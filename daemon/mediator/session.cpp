@@ -66,7 +66,7 @@ Session::Session(SessionNumber number, LedgerSession ledger_id, StorePath path,
       services_(services),
       visible_(std::move(inputs)),
       debts_(services.config.layout, path_),
-      spare_upstream_(services.connect_upstream),
+      spare_upstream_(services.connect_upstream, [this] { keep_roots(); }),
       infos_(services.config.layout, services.connect_upstream, services.use_database),
       fetches_(std::move(locks)) {}
 
@@ -181,23 +181,27 @@ void Session::expect_grants() {
   call_for_roots();
 }
 
-void Session::hold_ahead(const StorePath& path) {
-  const std::lock_guard lock(granting_);
-  // What cannot be asked yet is asked when it is granted.
-  if (!call_for_roots() || visible(path) || !held_ahead_.insert(path).second) return;
-  roots_->ask_temp_roots({path});
+PathInfos::Sizes Session::not_visible(const std::set<StorePath>& paths) {
+  return infos_.closure(
+      paths, [this](const StorePath& path) { return visible(path); },
+      [this](const StorePath& path) {
+        throw Condemned(
+            policy::rule::host,
+            fmt::format("{} was promised by nix-daemon and is not valid", layout().print(path)));
+      });
 }
 
 void Session::grant(const std::set<StorePath>& paths, const std::string& how) {
   const std::lock_guard lock(granting_);
-  reveal(infos_.closure(
-             paths, [this](const StorePath& path) { return visible(path); },
-             [this](const StorePath& path) {
-               throw Condemned(policy::rule::host,
-                               fmt::format("{} was promised by nix-daemon and is not valid",
-                                           layout().print(path)));
-             }),
-         how);
+  reveal(not_visible(paths), how, Holder::nobody);
+}
+
+void Session::grant_added(const std::set<StorePath>& paths) {
+  const std::lock_guard lock(granting_);
+  const auto closure = not_visible(paths);
+  const bool all_added = std::all_of(closure.begin(), closure.end(),
+                                     [&](const auto& one) { return paths.contains(one.first); });
+  reveal(closure, "added", all_added ? Holder::who_added_it : Holder::nobody);
 }
 
 void Session::grant_added(const StorePath& path, const wire::PathInfo& info) {
@@ -206,27 +210,40 @@ void Session::grant_added(const StorePath& path, const wire::PathInfo& info) {
       [&](const StorePath& reference) { return reference == path || visible(reference); });
   if (!closed) return grant({path}, "added");
   const std::lock_guard lock(granting_);
-  if (!visible(path)) reveal({{path, info.nar_size}}, "added");
+  if (!visible(path)) reveal({{path, info.nar_size}}, "added", Holder::who_added_it);
 }
 
-/// With granting_ held, as reveal.
-void Session::hold(const std::set<StorePath>& paths) {
-  std::vector<StorePath> asked;
-  for (const auto& path : paths)
-    if (held_ahead_.erase(path) == 0) asked.push_back(path);
-  if (!asked.empty()) roots_connection().ask_temp_roots(asked);
+void Session::hold(const std::set<StorePath>& paths, Holder holder) {
+  if (holder == Holder::nobody) roots_connection().ask_temp_roots({paths.begin(), paths.end()});
   if (services_.keeps_debts)
     for (const auto& path : paths)
       if (auto held = debts_.hold(path); !held) throw Condemned(policy::rule::host, held.error());
+  if (holder == Holder::who_added_it) {
+    held_by_adder_.insert(paths.begin(), paths.end());
+    return;
+  }
   if (auto held = roots_connection().await_temp_roots(); !held)
     throw Condemned(policy::rule::host, held.error().message);
 }
 
-void Session::reveal(const PathInfos::Sizes& closure, const std::string& how) {
+void Session::keep_roots() noexcept {
+  try {
+    const std::lock_guard lock(granting_);
+    if (held_by_adder_.empty() || ended()) return;
+    auto& roots = roots_connection();
+    roots.ask_temp_roots({held_by_adder_.begin(), held_by_adder_.end()});
+    if (auto held = roots.await_temp_roots(); !held) throw UpstreamLost(held.error().message);
+    held_by_adder_.clear();
+  } catch (const std::exception& error) {
+    spdlog::error("{}: what it added could not be held: {}", path_.base(), error.what());
+  }
+}
+
+void Session::reveal(const PathInfos::Sizes& closure, const std::string& how, Holder holder) {
   if (closure.empty()) return;
   account_for(closure);
   auto paths = paths_in(closure);
-  hold(paths);
+  hold(paths, holder);
   {
     const std::unique_lock visible_lock(visible_mutex_);
     on_their_way_ = paths;
@@ -321,6 +338,11 @@ bool Session::condemned() const {
   return condemned_;
 }
 
+bool Session::ended() const {
+  const std::lock_guard lock(state_mutex_);
+  return ended_;
+}
+
 void Session::end() {
   {
     const std::lock_guard lock(state_mutex_);
@@ -333,8 +355,9 @@ void Session::end() {
 }
 
 void Session::join() {
+  std::future<std::unique_ptr<Upstream>> coming;  // waited for without the lock
   const std::lock_guard lock(granting_);
-  coming_roots_ = {};
+  coming = std::move(coming_roots_);
 }
 
 }  // namespace airlock

@@ -104,18 +104,21 @@ class Session final : public policy::Scene {
   /// too much; what is not kept is read again when it is asked for.
   void remember(const StorePath& path, Derivation derivation);
 
-  /// Something is going to be granted soon: what that needs may be made ready meanwhile.
+  /// Something is going to be built: the connection that will hold the outputs is made meanwhile.
   void expect_grants();
-  /// expect_grants, and asks for the root of a path that is about to be added, so that it is held
-  /// by the time it is granted and nothing has to wait for that.
-  void hold_ahead(const StorePath& path);
   /// Makes the closure of these valid paths visible: held against garbage collection first, then
   /// listed and grafted, then visible to the rules. Only after it returns may a reply name them.
   /// Throws Condemned when the host cannot, or when a limit is reached.
   void grant(const std::set<StorePath>& paths, const std::string& how);
-  /// The same for a path that was added, whose references the rules had to find visible; info as
-  /// upstream gave it.
+  /// The same for paths that upstream has added for this session. Nix gives whoever adds a path a
+  /// temporary root for as long as the connection lasts, so it need not be asked for another while
+  /// it does; see keep_roots.
+  void grant_added(const std::set<StorePath>& paths);
+  /// The same for one, whose references the rules had to find visible; info as upstream gave it.
   void grant_added(const StorePath& path, const wire::PathInfo& info);
+  /// A connection that may have added something is about to be closed: holds what was added over
+  /// the session's own. Where that fails, so does the next grant.
+  void keep_roots() noexcept;
   /// grant, for one path that need not be valid; false when it is not.
   [[nodiscard]] bool grant_if_valid(const StorePath& path, const std::string& how);
   /// Would so many more paths, of so many bytes together, still be granted? Throws Condemned.
@@ -158,8 +161,14 @@ class Session final : public policy::Scene {
   /// Counts what is about to be granted against the limits. Throws Condemned.
   void account_for(const PathInfos::Sizes& closure);
   void require_limits(std::uint64_t paths, std::uint64_t bytes) const;
-  void hold(const std::set<StorePath>& paths);
-  void reveal(const PathInfos::Sizes& closure, const std::string& how);
+  [[nodiscard]] bool ended() const;
+  /// The closure without what is visible. Throws Condemned when some of it is not valid.
+  [[nodiscard]] PathInfos::Sizes not_visible(const std::set<StorePath>& paths);
+  /// Who holds what is being granted already.
+  enum class Holder { nobody, who_added_it };
+  // Both with granting_ held.
+  void hold(const std::set<StorePath>& paths, Holder holder);
+  void reveal(const PathInfos::Sizes& closure, const std::string& how, Holder holder);
 
   const SessionNumber number_;
   const LedgerSession ledger_id_;
@@ -182,7 +191,7 @@ class Session final : public policy::Scene {
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
   std::future<std::unique_ptr<Upstream>> coming_roots_;  ///< until it is there
-  std::set<StorePath> held_ahead_;
+  std::set<StorePath> held_by_adder_;                    ///< granted, and not held by roots_
 
   SpareUpstream spare_upstream_;
   PathInfos infos_;

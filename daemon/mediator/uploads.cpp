@@ -91,20 +91,8 @@ UploadBody not_own_output(const wire::AddToStore& request, const UploadBody& bod
   };
 }
 
-/// Where the path is known before upstream has it, its root is asked for meanwhile.
-void hold_ahead(const wire::AddToStore& request, std::string_view content, Session& session) {
-  const auto method = AddMethod::parse(request.method);
-  if (!method || method->algorithm != HashAlgorithm::sha256 ||
-      (method->method != IngestionMethod::text && method->method != IngestionMethod::flat))
-    return;
-  const auto path = path_of(session.layout(), request.name, {method->method, sha256(content)},
-                            {request.references, false});
-  if (path) session.hold_ahead(*path);
-}
-
 tl::expected<wire::AddedPath, Failure> add(const wire::AddToStore& request, const UploadBody& body,
                                            Call& call, std::optional<Derivation> derivation) {
-  call.session.expect_grants();
   try {
     const auto added =
         call.upstream.get().add_to_store(request, not_own_output(request, body, call.session));
@@ -135,7 +123,6 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
                                                              const ContentAddress& address,
                                                              Source& archive, Call& call) {
   bool right = false;
-  call.session.expect_grants();
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
       HoldingSink holding(sink);
@@ -190,8 +177,6 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Additions& 
       if (!decided) return tl::unexpected(decided.error());
       derivation = *std::move(decided);
     }
-    // Not before it is certain that it will be added: what is asked for stays until the end.
-    call.session.hold_ahead(request.path);
     added = call.upstream.get().add_to_store_nar(passed,
                                                  [&](Sink& sink) { sink.write(content.text()); });
   } else {
@@ -232,7 +217,6 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
     }
     if (!archive) content = *std::move(text);
     body = [&](Sink& sink) { sink.write(content); };
-    hold_ahead(request, content, call.session);
   }
   const auto added = add(request, body, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());
@@ -248,7 +232,6 @@ Handled add_text_to_store(const wire::AddTextToStore& request, Call& call) {
     derivation = *std::move(decided);
   }
   const wire::AddToStore as_content{request.name, "text:sha256", request.references, false};
-  hold_ahead(as_content, request.text, call.session);
   const auto added = add(
       as_content, [&](Sink& sink) { sink.write(request.text); }, call, std::move(derivation));
   if (!added) return tl::unexpected(added.error());

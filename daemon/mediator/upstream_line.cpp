@@ -12,18 +12,28 @@ std::unique_ptr<Upstream> SpareUpstream::take(const wire::SetOptions& options) {
 }
 
 std::unique_ptr<Upstream> SpareUpstream::take_spare(const wire::SetOptions& options) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (!upstream_ || options_ != options) return nullptr;
   auto spare = std::move(upstream_);
-  // nix-daemon may have been restarted since.
-  return spare->is_idle() ? std::move(spare) : nullptr;
+  lock.unlock();
+  if (spare->is_idle()) return spare;
+  retire(std::move(spare));  // nix-daemon was restarted since
+  return nullptr;
 }
 
 void SpareUpstream::keep(std::unique_ptr<Upstream> upstream, const wire::SetOptions& options) {
-  const std::lock_guard lock(mutex_);
-  if (closed_) return;
-  upstream_ = std::move(upstream);
-  options_ = options;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) {
+      upstream_.swap(upstream);
+      options_ = options;
+    }
+  }
+  retire(std::move(upstream));
+}
+
+void SpareUpstream::retire(std::unique_ptr<Upstream> upstream) {
+  if (upstream) before_closing_();
 }
 
 void SpareUpstream::close() {

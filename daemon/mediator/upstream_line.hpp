@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "daemon/mediator/upstream.hpp"
 
@@ -13,12 +15,17 @@ namespace airlock {
 /// that it was given, so the next one must want the same. Thread-safe.
 class SpareUpstream {
  public:
-  explicit SpareUpstream(const UpstreamFactory& connect) : connect_(connect) {}
+  /// `before_closing` is called before a connection is closed that was used, but by close; its
+  /// temporary roots go with it.
+  SpareUpstream(const UpstreamFactory& connect, std::function<void()> before_closing)
+      : connect_(connect), before_closing_(std::move(before_closing)) {}
 
   /// The spare one or a new one, with these options set. Throws UpstreamLost.
   [[nodiscard]] std::unique_ptr<Upstream> take(const wire::SetOptions& options);
   /// One that was given these options and no others.
   void keep(std::unique_ptr<Upstream> upstream, const wire::SetOptions& options);
+  /// One that is of no use any more, or null.
+  void retire(std::unique_ptr<Upstream> upstream);
   /// Keeps none from now on.
   void close();
 
@@ -26,6 +33,7 @@ class SpareUpstream {
   [[nodiscard]] std::unique_ptr<Upstream> take_spare(const wire::SetOptions& options);
 
   const UpstreamFactory& connect_;
+  const std::function<void()> before_closing_;
   std::mutex mutex_;
   std::unique_ptr<Upstream> upstream_;
   wire::SetOptions options_;
@@ -37,10 +45,14 @@ class SpareUpstream {
 class UpstreamLine {
  public:
   explicit UpstreamLine(SpareUpstream& spare) : spare_(spare) {}
+  UpstreamLine(const UpstreamLine&) = delete;
+  UpstreamLine& operator=(const UpstreamLine&) = delete;
+  ~UpstreamLine() { drop(); }
+
   [[nodiscard]] Upstream& get();
   void set_options(const wire::SetOptions& options);
   /// For when it was left in the middle of something: the next use makes another.
-  void drop() { upstream_.reset(); }
+  void drop() { spare_.retire(std::move(upstream_)); }
   /// For when its client has left between two operations.
   void leave();
 

@@ -21,7 +21,9 @@ n=0
 while [ \$n -lt 6 ]; do
   n=\$((n + 1))
   echo "added $round \$n" >file
-  added=\$(nix-store --add file)
+  # Other options each time: then airlockd goes on over another connection, and this one is closed.
+  if [ \$((n % 2)) = 0 ]; then verbosity=-v; else verbosity=; fi
+  added=\$(nix-store \$verbosity --add file)
   result=\$(inner "result-$round-\$n" "mkdir \\\$out; echo $round \$n >\\\$out/content")
   sleep 0.1
   [ "\$(cat \$added)" = "added $round \$n" ] || die "added \$added is gone"

@@ -125,6 +125,9 @@ struct UpstreamState {
 class FakeUpstream final : public Upstream {
  public:
   explicit FakeUpstream(UpstreamState& state) : state_(state) {}
+  FakeUpstream(const FakeUpstream&) = delete;
+  FakeUpstream& operator=(const FakeUpstream&) = delete;
+  ~FakeUpstream() override { state_.trace.add("close upstream"); }
   bool is_idle() override { return !state_.restarted; }
   void set_options(const wire::SetOptions& options) override {
     state_.trace.add(fmt::format("options {}", options.verbosity));
