@@ -115,7 +115,7 @@ std::optional<ControlChannel::Request> ControlChannel::send(const Line& line, Me
     const std::lock_guard lock(mutex_);
     if (line != line_) return std::nullopt;
     message.request = next_request_++;
-    waiting_.emplace(message.request, Waiting{line, std::nullopt});
+    waiting_.try_emplace(message.request).first->second.line = line;
   }
   if (line->send(message, descriptor)) return message.request;
   const std::lock_guard lock(mutex_);
@@ -132,7 +132,7 @@ std::optional<Boundary::Result> ControlChannel::loss_of(const Line& line) {
 std::optional<Boundary::Result> ControlChannel::await(Request request) {
   std::unique_lock lock(mutex_);
   const auto entry = waiting_.find(request);
-  const bool decided = changed_.wait_for(lock, answer_deadline, [&] {
+  const bool decided = entry->second.over.wait_for(lock, answer_deadline, [&] {
     return entry->second.answer.has_value() || entry->second.line != line_;
   });
   auto answer = std::move(entry->second.answer);
@@ -260,17 +260,15 @@ void ControlChannel::decline(SessionNumber session) {
 }
 
 void ControlChannel::take_answer(const Message& message) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto entry = waiting_.find(message.request);
-    if (entry == waiting_.end()) return;
-    entry->second.answer =
-        message.type == MessageType::succeeded
-            ? Result{}
-            : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
-                                                     : message.strings.front());
-  }
-  changed_.notify_all();
+  const std::lock_guard lock(mutex_);
+  const auto entry = waiting_.find(message.request);
+  if (entry == waiting_.end()) return;
+  entry->second.answer =
+      message.type == MessageType::succeeded
+          ? Result{}
+          : tl::unexpected(message.strings.empty() ? std::string("airlock-fs refused")
+                                                   : message.strings.front());
+  entry->second.over.notify_one();
 }
 
 std::string ControlChannel::run(const std::function<void(boundary::Received)>& handler) {
@@ -294,6 +292,7 @@ std::string ControlChannel::run(const std::function<void(boundary::Received)>& h
   const std::lock_guard lock(mutex_);
   line_.reset();
   changed_.notify_all();
+  for (auto& [request, waiting] : waiting_) waiting.over.notify_one();
   return why;
 }
 

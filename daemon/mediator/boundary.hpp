@@ -101,7 +101,9 @@ class ControlChannel final : public Boundary {
   using Request = std::uint64_t;
   struct Waiting {
     Line line;
-    std::optional<Result> answer;
+    std::optional<Result> answer{};
+    /// Its own: many sessions may wait at once, and an answer is for one of them.
+    std::condition_variable over{};
   };
 
   /// The connection on which airlock-fs knows the session; waits for it.
