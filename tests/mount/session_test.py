@@ -2,6 +2,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import boundary
@@ -257,6 +259,27 @@ class Session(SettlingTest):
         os.unlink(build.folder)
         os.rename(build.folder + ".real", build.folder)
         self.assertEqual(build.announce(self.mediator)["kind"], boundary.ANNOUNCED)
+
+    def test_a_hook_whose_worker_is_gone_is_refused(self):
+        """It is a child of process 1's by then, which never ends: nor would the session."""
+        build = self.make_build()
+        read_end, write_end = os.pipe()
+        hook = f"""
+import os, sys, time
+sys.path.insert(0, {world.HERE!r})
+from boundary import ANNOUNCE, Channel
+while os.getppid() != 1:
+    time.sleep(0.01)
+channel = Channel({RUN + "/airlock/announce"!r})
+channel.send(ANNOUNCE, strings=[{build.derivation!r}], fd=os.open({build.folder!r}, os.O_PATH))
+os.write({write_end}, channel.receive().strings[0].encode())
+"""
+        subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, hook], check=True,
+                       pass_fds=[write_end])
+        os.close(write_end)
+        with os.fdopen(read_end) as answer:
+            self.assertIn("not started by a process that waits for it", answer.read())
+        self.assertEqual(self.record_names(), [])
 
     def test_another_user_cannot_announce(self):
         build = self.make_build()

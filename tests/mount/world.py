@@ -127,6 +127,15 @@ def wait_for(condition, seconds, what):
         time.sleep(0.01)
 
 
+def runs(pid):
+    """False once the process has ended, reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Mediator:
     """Stands in for airlockd: connects as its user and answers sessions."""
 
