@@ -133,7 +133,7 @@ int run(const Options& options) {
                      store.get()});
   mediator.set_handlers(
       {[&] { sessions.on_mediator_connected(); },
-       [&](boundary::Received received) { sessions.on_mediator_message(std::move(received)); },
+       [&](const boundary::Received& received) { sessions.on_mediator_message(received); },
        [&] { sessions.on_mediator_lost(); }});
   const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,
                                 store.get());
