@@ -29,16 +29,18 @@ void install_wake_signal() {
   ::sigaction(wake_signal, &action, nullptr);
 }
 
-/// A clone of the mount that nobody else can reach, to bind sockets through; the mount itself
-/// becomes read-only, and so does whatever Nix binds from it, also while the superblock is not.
-Fd keep_writable_clone(const std::string& mount_point) {
+/// A clone of the mount that nobody else can reach, to bind sockets through. The mount itself is
+/// read-only from its first moment, and so is whatever Nix binds from it, also while the superblock
+/// is not: it has gone by then to other mount namespaces, where it could not be changed any more.
+Fd make_writable_clone(const std::string& mount_point) {
   Fd clone(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, mount_point.c_str(),
                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
   mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  if (!clone || ::syscall(SYS_mount_setattr, AT_FDCWD, mount_point.c_str(), 0, &attributes,
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attributes.attr_clr = MOUNT_ATTR_RDONLY;
+  if (!clone || ::syscall(SYS_mount_setattr, clone.get(), "", AT_EMPTY_PATH, &attributes,
                           sizeof attributes) != 0) {
-    throw std::runtime_error(failure("make the mount at " + mount_point + " read-only"));
+    throw std::runtime_error(failure("make a writable clone of the mount at " + mount_point));
   }
   return clone;
 }
@@ -52,8 +54,9 @@ std::optional<FileIdentity> identity_at(const std::string& path) {
 
 Mount::Mount(View view, std::string mount_point)
     : view_(view), mount_point_(std::move(mount_point)) {
-  std::array<char*, 3> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
-                                 const_cast<char*>("allow_other,fsname=airlock,subtype=airlock")};
+  std::array<char*, 3> arguments{
+      const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
+      const_cast<char*>("allow_other,ro,fsname=airlock,subtype=airlock")};
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
   session_ = fuse_session_new(&args, &operations(), sizeof operations(), &view_);
   fuse_opt_free_args(&args);
@@ -70,7 +73,7 @@ Mount::Mount(View view, std::string mount_point)
   }
   if (const auto root = identity_at(mount_point_)) device_ = root->device;
   sockets_.emplace(
-      view_.tree, keep_writable_clone(mount_point_),
+      view_.tree, make_writable_clone(mount_point_),
       [this](NodeId folder, const std::string& name) { drop_cached_below(folder, name); });
 }
 
