@@ -10,6 +10,8 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -22,6 +24,30 @@ namespace {
 constexpr int thread_count = 4;
 /// Only has to interrupt read(2) on /dev/fuse, which nothing else ends.
 constexpr int wake_signal = SIGUSR1;
+
+/// What libfuse has said last, which would be a line of its own.
+std::string& said_by_libfuse() {
+  static std::string text;
+  return text;
+}
+
+void keep_what_is_said(fuse_log_level, const char* format, va_list arguments) {
+  std::array<char, 256> text{};
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  said_by_libfuse() = text.data();
+  while (said_by_libfuse().ends_with('\n')) said_by_libfuse().pop_back();
+}
+
+void mount_or_throw(fuse_session* session, const std::string& mount_point) {
+  ::fuse_set_log_func(keep_what_is_said);
+  const bool mounted = fuse_session_mount(session, mount_point.c_str()) == 0;
+  ::fuse_set_log_func(nullptr);
+  if (mounted) return;
+  const auto& said = said_by_libfuse();
+  throw std::runtime_error("cannot mount a FUSE filesystem at " + mount_point +
+                           "; is /dev/fuse there, and is this root?" +
+                           (said.empty() ? "" : " (" + said + ")"));
+}
 
 void install_wake_signal() {
   struct sigaction action {};
@@ -61,10 +87,11 @@ Mount::Mount(View view, std::string mount_point)
   session_ = fuse_session_new(&args, &operations(), sizeof operations(), &view_);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) throw std::runtime_error("libfuse refuses its options");
-  if (fuse_session_mount(session_, mount_point_.c_str()) != 0) {
+  try {
+    mount_or_throw(session_, mount_point_);
+  } catch (...) {
     fuse_session_destroy(session_);
-    throw std::runtime_error("cannot mount a FUSE filesystem at " + mount_point_ +
-                             "; is /dev/fuse there, and is this root?");
+    throw;
   }
   install_wake_signal();
   for (int i = 0; i < thread_count; ++i) {

@@ -314,6 +314,38 @@ os.write({write_end}, channel.receive().strings[0].encode())
         self.assertEqual(sorted(os.listdir(RUN + "/airlock")), ["lock", "views"])
         self.assertNothingLeft()
 
+    def assertOneSentence(self, words, *arguments, store=STORE):
+        """It does not start, says why in one line, and leaves nothing."""
+        tried = subprocess.run([world.PROGRAM, "--run", RUN, "--store", store, "--state", world.STATE, *arguments],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+        self.assertEqual(tried.returncode, 1, tried.stderr)
+        self.assertRegex(tried.stderr, f"\\Aairlock-fs: error: [^\n]*{words}[^\n]*\n\\Z")
+        self.assertNothingLeft()
+        self.assertFalse(os.path.exists(RUN + "/airlockd"))
+        self.assertLessEqual({*os.listdir(RUN + "/airlock")}, {"lock", "views", "sessions"})
+
+    def test_what_is_missing_is_one_sentence(self):
+        self.fs.stop()
+        self.assertOneSentence("settle-program", "--settle-program", "/nowhere/airlock")
+        self.assertOneSentence("store at /nowhere", store="/nowhere")
+        self.assertOneSentence("--guest says", "--guest", "/nowhere")
+        self.assertOneSentence("useradd", "--user", "nobody-of-that-name")
+        kernel.mount(world.TOP + "/passwd", "/dev/fuse", None, kernel.MS_BIND)
+        try:
+            self.assertOneSentence("is /dev/fuse there")
+        finally:
+            kernel.umount("/dev/fuse")
+        open(RUN + "/airlock/sessions", "w").close()
+        self.assertOneSentence("sessions: Not a directory")
+        os.unlink(RUN + "/airlock/sessions")
+        kernel.mount("tmpfs", RUN, "tmpfs", 0, "size=4k")
+        try:
+            with open(RUN + "/all-of-it", "wb") as file:
+                file.write(bytes(4096))
+            self.assertOneSentence("No space left")
+        finally:
+            kernel.umount(RUN)
+
     def test_only_one_at_a_time(self):
         with self.assertRaisesRegex(RuntimeError, "another airlock-fs is running"):
             world.AirlockFs(*self.arguments)
