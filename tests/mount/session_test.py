@@ -346,6 +346,41 @@ os.write({write_end}, channel.receive().strings[0].encode())
         finally:
             kernel.umount(RUN)
 
+    def test_killed_while_its_helper_starts(self):
+        """The helper makes its mount namespace by a process that waits to be ended by it."""
+        self.fs.stop()
+        def child_of(pid):
+            try:
+                with open(f"/proc/{pid}/task/{pid}/children") as file:
+                    return int((file.read().split() or [0])[-1])
+            except (FileNotFoundError, ProcessLookupError):
+                return 0
+        caught = 0
+        for _ in range(50):
+            started = subprocess.Popen([world.PROGRAM, "--run", RUN, "--store", STORE, "--state", world.STATE],
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until = time.monotonic() + 2
+            while not caught and time.monotonic() < until and started.poll() is None:
+                helper = child_of(started.pid)
+                caught = child_of(helper) if helper else 0
+            if caught:
+                try:
+                    os.kill(caught, signal.SIGSTOP)
+                except ProcessLookupError:
+                    caught = 0
+            started.kill()
+            started.wait(20)
+            if caught:
+                wait_for(lambda: not world.runs(helper), 10, "the helper's end")
+                try:
+                    os.kill(caught, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+                wait_for(lambda: not world.runs(caught), 10, "the end of what it has started")
+                break
+        self.assertTrue(caught)
+        self.fs = world.AirlockFs(*self.arguments)
+
     def test_only_one_at_a_time(self):
         with self.assertRaisesRegex(RuntimeError, "another airlock-fs is running"):
             world.AirlockFs(*self.arguments)
