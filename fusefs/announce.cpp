@@ -32,20 +32,6 @@ tl::expected<StorePath, std::string> derivation_of(const Message& message) {
   return path;
 }
 
-/// The process that started the hook: the nix-daemon worker, whose life is the build's.
-tl::expected<Peer, std::string> parent_of(const Peer& hook) {
-  const auto status = status_of(hook.pid);
-  if (!status) return no("the hook is gone");
-  Fd parent = open_process(status->parent);
-  // Asked again with the pidfd held: a parent that ended in between is nobody's parent now.
-  const auto again = status_of(hook.pid);
-  const bool same = again && again->parent == status->parent;
-  if (!parent || !same || !is_alive(hook.process.get())) {
-    return no("the hook was not started by a process that waits for it");
-  }
-  return Peer{std::move(parent), status->parent};
-}
-
 }  // namespace
 
 AnnounceServer::AnnounceServer(EventLoop& loop, Fd listening, const CallerCheck& callers,
@@ -145,12 +131,14 @@ tl::expected<Announcement, std::string> AnnounceServer::check(const Peer& hook,
   // A descriptor of our own: what root's hook sent only says which of the two folders it is.
   Fd chroot = open_chroot_folder(store_, *derivation, *announced);
   if (!chroot) return no("the folder announced is not this derivation's build folder in the store");
-  auto worker = parent_of(hook);
-  if (!worker) return tl::unexpected(worker.error());
-  const auto stamp = stamp_of(worker->pid);
-  if (!stamp) return no("the hook's parent is gone");
+  // What started the hook: the nix-daemon worker, whose life is the build's.
+  auto worker = parent_of(hook.pid);
+  const auto stamp = worker.process ? stamp_of(worker.pid) : std::nullopt;
+  if (!stamp || !is_alive(hook.process.get())) {
+    return no("the hook was not started by a process that waits for it");
+  }
   return Announcement{std::move(*derivation), std::move(chroot), *announced,
-                      std::move(worker->process), *stamp};
+                      std::move(worker.process), *stamp};
 }
 
 void AnnounceServer::reply(std::uint64_t number, const Message& message) {

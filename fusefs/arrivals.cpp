@@ -34,15 +34,6 @@ bool has_our_root(const FirstProcess& first) {
   return own && identity_of(own.get()) == first.root;
 }
 
-/// The process that waits for a sandbox's first process: the nix-daemon worker.
-std::optional<Peer> worker_of(const FirstProcess& first) {
-  const auto status = status_of(first.stamp.pid);
-  Fd worker = status ? open_process(status->parent) : Fd();
-  const auto again = status_of(first.stamp.pid);
-  if (!worker || !again || again->parent != status->parent) return std::nullopt;
-  return Peer{std::move(worker), status->parent};
-}
-
 }  // namespace
 
 void Sessions::on_first_contact(Contacts::FirstContact contact) {
@@ -98,8 +89,9 @@ void Sessions::arrive(std::shared_ptr<Arrival> arrival) {
 }
 
 void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
-  auto worker = worker_of(arrival->first);
-  const auto stamp = worker ? stamp_of(worker->pid) : std::nullopt;
+  // The process that waits for the sandbox's first: the nix-daemon worker.
+  auto worker = parent_of(arrival->first.stamp.pid);
+  const auto stamp = worker.process ? stamp_of(worker.pid) : std::nullopt;
   const auto sandbox = arrival->first.namespace_identity;
   if (!stamp) {
     kill_sandbox(arrival->first, no_worker);
@@ -115,7 +107,7 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
   Announcement announcement{std::move(arrival->folder.derivation),
                             std::move(arrival->folder.folder),
                             root,
-                            std::move(worker->process),
+                            std::move(worker.process),
                             *stamp,
                             std::move(arrival->first)};
   announce(std::move(announcement), [this, sandbox, held](const auto& opened) {

@@ -85,7 +85,7 @@ std::vector<std::uint64_t> remember_view(const PastViews& views, const Mount& mo
   if (std::ssize(devices) >= most) devices.erase(devices.begin(), devices.end() - most + 1);
   auto with_own = devices;
   with_own.push_back(mount.device());
-  if (!views.save(with_own)) throw std::runtime_error("cannot remember the view");
+  views.save(with_own);
   return devices;
 }
 
@@ -133,7 +133,7 @@ int run(const Options& options) {
                      store.get()});
   mediator.set_handlers(
       {[&] { sessions.on_mediator_connected(); },
-       [&](boundary::Received received) { sessions.on_mediator_message(std::move(received)); },
+       [&](const boundary::Received& received) { sessions.on_mediator_message(received); },
        [&] { sessions.on_mediator_lost(); }});
   const AnnounceServer announce(loop, std::move(for_hooks), callers, sessions, mediator,
                                 store.get());

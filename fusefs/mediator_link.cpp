@@ -59,6 +59,11 @@ void MediatorLink::on_connection() {
     spdlog::warn("control: an airlockd is connected already: process {} is refused", peer.pid);
     return;
   }
+  if (closer_.is_stuck()) {
+    spdlog::error("control: what an airlockd has sent cannot be closed: process {} is refused",
+                  peer.pid);
+    return;
+  }
   channel_.emplace(std::move(socket));
   loop_.watch(channel_->fd(), POLLIN, [this](short events) { on_event(events); });
   spdlog::info("control: airlockd is connected (process {})", peer.pid);
@@ -73,7 +78,9 @@ void MediatorLink::on_event(short events) {
     disconnect(received.error());
     return;
   }
-  handlers_.received(std::move(*received));
+  handlers_.received(*received);
+  closer_.close(std::move(received->descriptor));
+  if (channel_ && closer_.is_stuck()) disconnect("what it has sent cannot be closed");
   flush();
 }
 
@@ -89,6 +96,8 @@ void MediatorLink::flush() {
 
 void MediatorLink::disconnect(const std::string& why) {
   loop_.forget(channel_->fd());
+  ::shutdown(channel_->fd(), SHUT_RDWR);
+  closer_.close(std::move(*channel_));
   channel_.reset();
   outgoing_.clear();
   spdlog::warn("control: airlockd is gone{}", why.empty() ? "" : ": " + why);

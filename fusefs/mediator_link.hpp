@@ -8,6 +8,7 @@
 #include <string>
 
 #include "fusefs/boundary/channel.hpp"
+#include "fusefs/closer.hpp"
 #include "fusefs/event_loop.hpp"
 
 namespace airlock::fusefs {
@@ -19,7 +20,7 @@ class MediatorLink {
  public:
   struct Handlers {
     std::function<void()> connected;
-    std::function<void(boundary::Received)> received;
+    std::function<void(const boundary::Received&)> received;
     std::function<void()> lost;
   };
 
@@ -53,6 +54,7 @@ class MediatorLink {
   Handlers handlers_;
   std::optional<boundary::Channel> channel_;
   std::deque<Outgoing> outgoing_;
+  Closer closer_;
 };
 
 }  // namespace airlock::fusefs

@@ -1,11 +1,12 @@
 #include "fusefs/past_views.hpp"
 
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 
 namespace airlock::fusefs {
 namespace {
@@ -58,16 +59,17 @@ std::vector<std::uint64_t> PastViews::load() const {
   return devices;
 }
 
-bool PastViews::save(const std::vector<std::uint64_t>& devices) const {
+void PastViews::save(const std::vector<std::uint64_t>& devices) const {
   const auto temporary = file_ + ".new";
   {
     std::ofstream out(temporary, std::ios::trunc);
     for (const auto device : devices) out << device << '\n';
     out.flush();
-    if (out && std::rename(temporary.c_str(), file_.c_str()) == 0) return true;
+    if (out && std::rename(temporary.c_str(), file_.c_str()) == 0) return;
   }
-  spdlog::error("{}", failure("write " + file_));
-  return false;
+  const auto sentence = failure("write " + file_);
+  ::unlink(temporary.c_str());
+  throw std::runtime_error(sentence);
 }
 
 }  // namespace airlock::fusefs

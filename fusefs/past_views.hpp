@@ -35,8 +35,8 @@ class PastViews {
 
   /// Oldest first; what is no number ends the list.
   [[nodiscard]] std::vector<std::uint64_t> load() const;
-  /// False, with a line in the log, when it could not be written.
-  bool save(const std::vector<std::uint64_t>& devices) const;
+  /// Throws std::runtime_error with one sentence when it cannot be written.
+  void save(const std::vector<std::uint64_t>& devices) const;
 
  private:
   std::string file_;

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <csignal>
 #include <memory>
+#include <utility>
 
 namespace airlock::fusefs {
 namespace {
@@ -119,6 +120,16 @@ bool is_alive(int pidfd) {
 
 bool send_kill(int pidfd) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0) == 0;
+}
+
+Parent parent_of(pid_t pid) {
+  const auto status = status_of(pid);
+  if (!status || status->parent <= 1) return {};
+  Fd parent = open_process(status->parent);
+  // Asked again with the pidfd held: a parent that ended in between is nobody's parent now.
+  const auto again = status_of(pid);
+  if (!parent || !again || again->parent != status->parent) return {};
+  return {std::move(parent), status->parent};
 }
 
 std::vector<pid_t> children_of(pid_t pid) {

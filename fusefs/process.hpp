@@ -47,6 +47,14 @@ struct ProcessStatus {
 [[nodiscard]] bool is_alive(int pidfd);
 bool send_kill(int pidfd);
 
+/// The process that started this one and waits for it, held; 0 and not open when it is gone. Who
+/// has lost its parent is a child of process 1's, which waits for everybody.
+struct Parent {
+  Fd process;
+  pid_t pid = 0;
+};
+[[nodiscard]] Parent parent_of(pid_t pid);
+
 /// Our children's numbers, or another process's. Without CONFIG_PROC_CHILDREN: nothing.
 [[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
 /// Every process that /proc lists.

@@ -70,6 +70,8 @@ RecordFolder::RecordFolder(std::string folder) : folder_(std::move(folder)) {
   if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
     throw std::runtime_error(failure("make the folder " + folder_));
   }
+  const Fd made(::open(folder_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!made) throw std::runtime_error(failure("open the folder " + folder_));
 }
 
 bool RecordFolder::write(const SessionRecord& record) const {

@@ -93,7 +93,7 @@ std::string first_sentence(const Message& message) {
 
 }  // namespace
 
-void Sessions::on_mediator_message(boundary::Received received) {
+void Sessions::on_mediator_message(const boundary::Received& received) {
   const Message& message = received.message;
   Session* session = find(message.session);
   const bool is_its_own = session != nullptr && session->told_mediator;

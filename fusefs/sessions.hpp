@@ -62,7 +62,7 @@ class Sessions {
   // Said by airlockd. Nothing of it is believed.
 
   void on_mediator_connected();
-  void on_mediator_message(boundary::Received received);
+  void on_mediator_message(const boundary::Received& received);
   void on_mediator_lost();
 
   /// Takes over what a predecessor has left: adopts what still runs, or condemns it.

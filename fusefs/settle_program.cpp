@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <stdexcept>
 
+#include "fusefs/kernel.hpp"
 #include "fusefs/process.hpp"
 
 namespace airlock::fusefs {
@@ -41,7 +43,10 @@ pid_t spawn(const std::string& program, const std::string& derivation) {
 }  // namespace
 
 SettleProgram::SettleProgram(EventLoop& loop, std::string program)
-    : loop_(loop), program_(std::move(program)) {}
+    : loop_(loop), program_(std::move(program)) {
+  if (!program_.empty() && ::access(program_.c_str(), X_OK) != 0)
+    throw std::runtime_error(failure("run " + program_ + ", the --settle-program"));
+}
 
 SettleProgram::~SettleProgram() {
   // They are left to finish: what they do is a transaction, and nobody else would do it now.

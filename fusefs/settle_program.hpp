@@ -17,7 +17,8 @@ namespace airlock::fusefs {
 /// that outputs which became valid all the same get their references. Lives on the event loop.
 class SettleProgram {
  public:
-  /// program "": there is nothing to run, and every run is done at once.
+  /// program "": there is nothing to run, and every run is done at once. Throws std::runtime_error
+  /// when it is nothing that can be run.
   SettleProgram(EventLoop& loop, std::string program);
   ~SettleProgram();
   SettleProgram(const SettleProgram&) = delete;

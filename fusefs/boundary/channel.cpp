@@ -15,9 +15,8 @@ namespace {
 /// cut off by the kernel.
 constexpr std::size_t descriptor_room = 4;
 
-std::array<Fd, descriptor_room> take_descriptors(msghdr& header) {
-  std::array<Fd, descriptor_room> taken;
-  std::size_t count = 0;
+std::vector<Fd> take_descriptors(msghdr& header) {
+  std::vector<Fd> taken;
   for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr;
        control = CMSG_NXTHDR(&header, control)) {
     if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
@@ -25,8 +24,7 @@ std::array<Fd, descriptor_room> take_descriptors(msghdr& header) {
     for (std::size_t i = 0; i < fds; ++i) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(control) + i * sizeof(int), sizeof fd);
-      Fd owned(fd);
-      if (count < taken.size()) taken[count++] = std::move(owned);
+      taken.emplace_back(fd);
     }
   }
   return taken;
@@ -96,15 +94,18 @@ tl::expected<Received, std::string> Channel::receive() {
     if (errno == ECONNRESET) return tl::unexpected(std::string());
     return tl::unexpected(std::string("cannot receive: ") + std::strerror(errno));
   }
-  auto descriptors = take_descriptors(header);
+  refused_ = take_descriptors(header);
   // A packet of no bytes is no message, so nothing is lost by taking it for the end.
   if (size == 0) return tl::unexpected(std::string());
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || descriptors[1]) {
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || refused_.size() > 1) {
     return tl::unexpected(std::string("a packet is too long or carries too many descriptors"));
   }
   auto message = decode({packet.get(), static_cast<std::size_t>(size)});
   if (!message) return tl::unexpected(message.error());
-  return Received{std::move(*message), std::move(descriptors[0])};
+  Received received{std::move(*message), Fd()};
+  if (!refused_.empty()) received.descriptor = std::move(refused_.front());
+  refused_.clear();
+  return received;
 }
 
 }  // namespace airlock::boundary

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "fusefs/boundary/fd.hpp"
 #include "fusefs/boundary/message.hpp"
@@ -28,13 +29,15 @@ class Channel {
   [[nodiscard]] bool send(const Message& message, int descriptor = -1);
 
   /// Waits for the next message. Without a value the peer is gone (an empty error) or sent
-  /// something that is not a Message (one sentence); both end the connection.
+  /// something that is not a Message (one sentence); both end the connection. Descriptors that came
+  /// with no Message are closed with this.
   [[nodiscard]] tl::expected<Received, std::string> receive();
 
   [[nodiscard]] int fd() const { return socket_.get(); }
 
  private:
   Fd socket_;
+  std::vector<Fd> refused_;
 };
 
 /// Where the sockets are, below the run folder (default /run).

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 
 #include "fusefs/chroot_folder.hpp"
 
@@ -86,6 +87,27 @@ Result copy_bytes(int from, int to) {
   }
 }
 
+bool same_bytes(int one, int other) {
+  std::array<char, 64 * 1024> left{};
+  std::array<char, 64 * 1024> right{};
+  for (off_t at = 0;;) {
+    const auto got = ::pread(one, left.data(), left.size(), at);
+    if (got < 0 || ::pread(other, right.data(), right.size(), at) != got) return false;
+    if (got == 0) return true;
+    if (std::memcmp(left.data(), right.data(), static_cast<std::size_t>(got)) != 0) return false;
+    at += got;
+  }
+}
+
+/// Whether a copy that was made before is there. Who made it is no proof alone: where hard links
+/// are not protected a builder has made a link to something else of root's, perhaps.
+bool is_copied(int source, mode_t mode, int target, const StorePath& path) {
+  const Fd copy = open_beneath(target, path.base(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  struct stat found {};
+  return copy && ::fstat(copy.get(), &found) == 0 && found.st_uid == 0 &&
+         found.st_mode == (S_IFREG | mode) && same_bytes(source, copy.get());
+}
+
 /// A copy under a new name that nobody sees before it is complete.
 Result copy_file(int store, int target, const StorePath& path) {
   const Fd source = open_beneath(store, path.base(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -96,33 +118,45 @@ Result copy_file(int store, int target, const StorePath& path) {
   if (!copy) return no(failure("make a copy"));
   if (auto copied = copy_bytes(source.get(), copy.get()); !copied) return copied;
   const std::array<timespec, 2> times{timespec{1, 0}, timespec{1, 0}};
-  if (::fchmod(copy.get(), attributes.st_mode & 0555) != 0 ||
-      ::futimens(copy.get(), times.data()) != 0 ||
-      ::linkat(copy.get(), "", target, path.base().c_str(), AT_EMPTY_PATH) != 0) {
-    return no(errno == EEXIST ? taken : failure("put the copy into the sandbox"));
+  const mode_t mode = attributes.st_mode & 0555;
+  if (::fchmod(copy.get(), mode) == 0 && ::futimens(copy.get(), times.data()) == 0 &&
+      ::linkat(copy.get(), "", target, path.base().c_str(), AT_EMPTY_PATH) == 0) {
+    return {};
   }
-  return {};
+  if (errno != EEXIST) return no(failure("put the copy into the sandbox"));
+  if (is_copied(source.get(), mode, target, path)) return {};
+  return no(taken);
+}
+
+/// Empty when it is no symlink.
+std::string link_text(int folder, const StorePath& path) {
+  std::array<char, PATH_MAX> text{};
+  const auto size = ::readlinkat(folder, path.base().c_str(), text.data(), text.size() - 1);
+  return {text.data(), size < 0 ? 0 : static_cast<std::size_t>(size)};
 }
 
 Result copy_symlink(int store, int target, const StorePath& path) {
-  std::array<char, PATH_MAX> text{};
-  const auto size = ::readlinkat(store, path.base().c_str(), text.data(), text.size() - 1);
-  if (size < 0) return no(failure("read the store path"));
-  text.at(static_cast<std::size_t>(size)) = '\0';
-  if (::symlinkat(text.data(), target, path.base().c_str()) != 0) {
-    return no(errno == EEXIST ? taken : failure("put the symlink into the sandbox"));
-  }
-  return {};
+  const auto text = link_text(store, path);
+  if (text.empty()) return no(failure("read the store path"));
+  if (::symlinkat(text.c_str(), target, path.base().c_str()) == 0) return {};
+  if (errno != EEXIST) return no(failure("put the symlink into the sandbox"));
+  struct stat found {};
+  const bool copied = ::fstatat(target, path.base().c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+                      found.st_uid == 0 && link_text(target, path) == text;
+  if (copied) return {};
+  return no(taken);
 }
 
-/// The folder that the graft is mounted on, made by us and by nobody else.
+/// The folder that the graft is mounted on, made by us and by nobody else, perhaps by a helper that
+/// was ended before it had mounted anything.
 tl::expected<Fd, std::string> make_mount_point(int store, const StorePath& path) {
-  if (::mkdirat(store, path.base().c_str(), 0555) != 0) {
-    return no(errno == EEXIST ? taken : failure("make the folder in the sandbox"));
-  }
+  const bool made = ::mkdirat(store, path.base().c_str(), 0555) == 0;
+  if (!made && errno != EEXIST) return no(failure("make the folder in the sandbox"));
   Fd folder = open_beneath(store, path.base(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
   struct stat attributes {};
-  if (!folder || ::fstat(folder.get(), &attributes) != 0) return no(failure("open the new folder"));
+  if (!folder || ::fstat(folder.get(), &attributes) != 0) {
+    return no(made ? failure("open the new folder") : taken);
+  }
   // Nix's store folder is sticky and the folder is root's; had it been replaced all the same, this
   // would be the builder's.
   if (attributes.st_uid != 0) return no(taken);

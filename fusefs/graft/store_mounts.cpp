@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +51,7 @@ Fd make_locked_copy() {
   require(::pipe2(pipe.data(), O_CLOEXEC) == 0, "make a pipe");
   Fd ready(pipe[0]);
   Fd report(pipe[1]);
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   require(child >= 0, "fork");
   if (child == 0) {
@@ -58,6 +60,9 @@ Fd make_locked_copy() {
     if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
       result = ::unshare(CLONE_NEWNS) == 0 ? 'u' : 'f';
     }
+    // It must not stay behind, with all these mounts, when the helper is killed now.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(0);
     [[maybe_unused]] const auto written = ::write(report.get(), &result, 1);
     ::pause();
     ::_exit(0);

@@ -23,12 +23,15 @@ const InodeTable::Node* InodeTable::find(NodeId parent, std::string_view name) c
 }
 
 const InodeTable::Node* InodeTable::remember(NodeId parent, std::string_view name,
-                                             const Place& place) {
+                                             const Place& place, std::uint64_t born) {
   const auto known = names_.find(Key{parent, name});
   if (known != names_.end()) {
     Node& node = nodes_.at(known->second);
-    ++node.lookups;
-    return &node;
+    if (node.born == born) {
+      ++node.lookups;
+      return &node;
+    }
+    detach(parent, name);
   }
   const auto above = nodes_.find(parent);
   if (size() >= limit_ || above == nodes_.end()) return nullptr;
@@ -39,6 +42,7 @@ const InodeTable::Node* InodeTable::remember(NodeId parent, std::string_view nam
   node.name = name;
   node.place = place;
   node.lookups = 1;
+  node.born = born;
   names_.emplace(Key{parent, node.name}, id);
   // Looked up again: making the node may have moved the table, though not what is in it.
   ++nodes_.at(parent).children;
@@ -46,10 +50,11 @@ const InodeTable::Node* InodeTable::remember(NodeId parent, std::string_view nam
 }
 
 const InodeTable::Node* InodeTable::remember_folder(NodeId parent, NodeId parent_twin,
-                                                    std::string_view name, const Place& place) {
+                                                    std::string_view name, const Place& place,
+                                                    std::uint64_t born) {
   const auto known = names_.find(Key{parent, name});
   if (known != names_.end()) return remember_again(known->second);
-  const auto* twin = remember(parent_twin, name, Place{nullptr, Place::in_store});
+  const auto* twin = remember(parent_twin, name, Place{nullptr, Place::in_store}, born);
   if (twin == nullptr) return nullptr;
   const NodeId twin_id = twin->id;
   const auto* made = remember(parent, name, place);

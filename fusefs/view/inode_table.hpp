@@ -50,6 +50,7 @@ class InodeTable {
     std::uint64_t lookups = 0;   ///< what the kernel will forget
     std::uint64_t children = 0;  ///< nodes whose parent this is
     NodeId twin = 0;             ///< of a folder in the store: the node that all sessions share
+    std::uint64_t born = 0;      ///< see remember
     bool detached = false;       ///< its name is free for another node
   };
 
@@ -61,11 +62,13 @@ class InodeTable {
   [[nodiscard]] const Node* find(NodeId parent, std::string_view name) const;
 
   /// Counts one more lookup of the name, making the node when it is new. The parent must exist.
-  /// nullptr when the table is full.
-  const Node* remember(NodeId parent, std::string_view name, const Place& place);
-  /// The same for a folder whose twin is the node of that name below parent_twin.
+  /// nullptr when the table is full. born: tells what has the name now from what had it before,
+  /// whose node loses it.
+  const Node* remember(NodeId parent, std::string_view name, const Place& place,
+                       std::uint64_t born = 0);
+  /// The same for a folder whose twin is the node of that name, born then, below parent_twin.
   const Node* remember_folder(NodeId parent, NodeId parent_twin, std::string_view name,
-                              const Place& place);
+                              const Place& place, std::uint64_t born = 0);
   /// Counts one more lookup of a node; nullptr when it is not there any more.
   const Node* remember_again(NodeId id);
   /// Gives lookups back. More than there are, or an unknown node, is ignored.

@@ -10,6 +10,8 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -23,22 +25,48 @@ constexpr int thread_count = 4;
 /// Only has to interrupt read(2) on /dev/fuse, which nothing else ends.
 constexpr int wake_signal = SIGUSR1;
 
+/// What libfuse has said last, which would be a line of its own.
+std::string& said_by_libfuse() {
+  static std::string text;
+  return text;
+}
+
+void keep_what_is_said(fuse_log_level, const char* format, va_list arguments) {
+  std::array<char, 256> text{};
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  said_by_libfuse() = text.data();
+  while (said_by_libfuse().ends_with('\n')) said_by_libfuse().pop_back();
+}
+
+void mount_or_throw(fuse_session* session, const std::string& mount_point) {
+  ::fuse_set_log_func(keep_what_is_said);
+  const bool mounted = fuse_session_mount(session, mount_point.c_str()) == 0;
+  ::fuse_set_log_func(nullptr);
+  if (mounted) return;
+  const auto& said = said_by_libfuse();
+  throw std::runtime_error("cannot mount a FUSE filesystem at " + mount_point +
+                           "; is /dev/fuse there, and is this root?" +
+                           (said.empty() ? "" : " (" + said + ")"));
+}
+
 void install_wake_signal() {
   struct sigaction action {};
   action.sa_handler = [](int) {};
   ::sigaction(wake_signal, &action, nullptr);
 }
 
-/// A clone of the mount that nobody else can reach, to bind sockets through; the mount itself
-/// becomes read-only, and so does whatever Nix binds from it, also while the superblock is not.
-Fd keep_writable_clone(const std::string& mount_point) {
+/// A clone of the mount that nobody else can reach, to bind sockets through. The mount itself is
+/// read-only from its first moment, and so is whatever Nix binds from it, also while the superblock
+/// is not: it has gone by then to other mount namespaces, where it could not be changed any more.
+Fd make_writable_clone(const std::string& mount_point) {
   Fd clone(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, mount_point.c_str(),
                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
   mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-  if (!clone || ::syscall(SYS_mount_setattr, AT_FDCWD, mount_point.c_str(), 0, &attributes,
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attributes.attr_clr = MOUNT_ATTR_RDONLY;
+  if (!clone || ::syscall(SYS_mount_setattr, clone.get(), "", AT_EMPTY_PATH, &attributes,
                           sizeof attributes) != 0) {
-    throw std::runtime_error(failure("make the mount at " + mount_point + " read-only"));
+    throw std::runtime_error(failure("make a writable clone of the mount at " + mount_point));
   }
   return clone;
 }
@@ -52,16 +80,18 @@ std::optional<FileIdentity> identity_of_folder(const std::string& path) {
 
 Mount::Mount(View view, std::string mount_point)
     : view_(view), mount_point_(std::move(mount_point)) {
-  std::array<char*, 3> arguments{const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
-                                 const_cast<char*>("allow_other,fsname=airlock,subtype=airlock")};
+  std::array<char*, 3> arguments{
+      const_cast<char*>("airlock-fs"), const_cast<char*>("-o"),
+      const_cast<char*>("allow_other,ro,fsname=airlock,subtype=airlock")};
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), arguments.data());
   session_ = fuse_session_new(&args, &operations(), sizeof operations(), &view_);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) throw std::runtime_error("libfuse refuses its options");
-  if (fuse_session_mount(session_, mount_point_.c_str()) != 0) {
+  try {
+    mount_or_throw(session_, mount_point_);
+  } catch (...) {
     fuse_session_destroy(session_);
-    throw std::runtime_error("cannot mount a FUSE filesystem at " + mount_point_ +
-                             "; is /dev/fuse there, and is this root?");
+    throw;
   }
   install_wake_signal();
   for (int i = 0; i < thread_count; ++i) {
@@ -70,7 +100,7 @@ Mount::Mount(View view, std::string mount_point)
   }
   if (const auto root = identity_of_folder(mount_point_)) device_ = root->device;
   sockets_.emplace(
-      view_.tree, keep_writable_clone(mount_point_),
+      view_.tree, make_writable_clone(mount_point_),
       [this](NodeId folder, const std::string& name) { drop_cached_below(folder, name); });
 }
 

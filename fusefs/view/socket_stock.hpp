@@ -47,7 +47,7 @@ class SocketStock {
   Fd mount_;
   Fd folder_;  ///< where sockets are bound
   DropCached drop_cached_;
-  bool is_read_only_ = false;
+  bool is_read_only_ = true;
   bool has_warned_ = false;
   std::vector<BoundSocket> sockets_;
 };

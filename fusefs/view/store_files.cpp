@@ -50,6 +50,15 @@ StoreFiles::Result<StoreFile> StoreFiles::look(const std::string& path) const {
   return *described;
 }
 
+std::uint64_t StoreFiles::birth(const std::string& base) const {
+  struct statx found {};
+  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  if (::statx(store_, base.c_str(), flags, STATX_INO | STATX_BTIME, &found) != 0) return 0;
+  constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
+  const auto seconds = static_cast<std::uint64_t>(found.stx_btime.tv_sec);
+  return (found.stx_ino * odd + seconds) * odd + found.stx_btime.tv_nsec;
+}
+
 StoreFiles::Result<std::string> StoreFiles::link_target(const std::string& path) const {
   const Fd link = open_beneath(store_, path, O_PATH | O_NOFOLLOW);
   if (!link) return failed();

@@ -35,6 +35,9 @@ class StoreFiles {
   explicit StoreFiles(int store) : store_(store) {}
 
   [[nodiscard]] Result<StoreFile> look(const std::string& path) const;
+  /// A number that tells a store path from one that had its name before: it may have been collected
+  /// and built again, with other bytes. The links that a file has make no difference.
+  [[nodiscard]] std::uint64_t birth(const std::string& base) const;
   [[nodiscard]] Result<std::string> link_target(const std::string& path) const;
   /// Up to size bytes from offset; fewer at the end of the file only.
   [[nodiscard]] Result<std::string> read(const std::string& path, std::size_t size,

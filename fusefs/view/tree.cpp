@@ -326,7 +326,7 @@ Tree::Result<Tree::Found> Tree::look_up_entry(const Resolved& parent, std::strin
   if (!in_store) return answer(parent.id, name, place, found, forever);
   const auto file = files_.look(std::string(name));
   if (!file) return tl::unexpected(file.error());
-  return answer_in_store(parent, store_node, name, *file);
+  return answer_in_store(parent, store_node, name, *file, files_.birth(std::string(name)));
 }
 
 Tree::Result<Tree::Found> Tree::look_up_in_store(const Resolved& parent, std::string_view name) {
@@ -339,14 +339,15 @@ Tree::Result<Tree::Found> Tree::look_up_in_store(const Resolved& parent, std::st
 }
 
 Tree::Result<Tree::Found> Tree::answer_in_store(const Resolved& parent, NodeId parent_twin,
-                                                std::string_view name, const StoreFile& file) {
+                                                std::string_view name, const StoreFile& file,
+                                                std::uint64_t born) {
   const auto attributes = attributes_of(file, join(parent.path, name));
   if (file.kind != StoreFile::Kind::folder) {
-    return answer(parent_twin, name, Place{nullptr, Place::in_store}, attributes, forever);
+    return answer(parent_twin, name, Place{nullptr, Place::in_store}, attributes, forever, born);
   }
   const std::lock_guard lock(mutex_);
   const Place place{parent.place.session, Place::in_store};
-  const auto* node = table_.remember_folder(parent.id, parent_twin, name, place);
+  const auto* node = table_.remember_folder(parent.id, parent_twin, name, place, born);
   if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
   return Found{node->id, attributes, forever, true};
 }
@@ -363,9 +364,10 @@ Tree::Result<Tree::Found> Tree::answer_socket(NodeId parent, std::string_view na
 }
 
 Tree::Result<Tree::Found> Tree::answer(NodeId parent, std::string_view name, const Place& place,
-                                       struct stat attributes, double valid_for) {
+                                       struct stat attributes, double valid_for,
+                                       std::uint64_t born) {
   const std::lock_guard lock(mutex_);
-  const auto* node = table_.remember(parent, name, place);
+  const auto* node = table_.remember(parent, name, place, born);
   if (node == nullptr) return tl::unexpected(std::errc::not_enough_memory);
   return Found{node->id, attributes, valid_for, true};
 }

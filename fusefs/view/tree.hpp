@@ -125,12 +125,14 @@ class Tree {
   [[nodiscard]] Result<Found> look_up_entry(const Resolved& parent, std::string_view name);
   [[nodiscard]] Result<Found> look_up_in_store(const Resolved& parent, std::string_view name);
   [[nodiscard]] Result<Found> answer(NodeId parent, std::string_view name, const Place& place,
-                                     struct stat attributes, double valid_for);
+                                     struct stat attributes, double valid_for,
+                                     std::uint64_t born = 0);
   [[nodiscard]] Result<Found> answer_socket(NodeId parent, std::string_view name,
                                             const Place& place, struct stat attributes);
-  /// parent_twin: where what the sessions share of the parent is.
+  /// parent_twin: where what the sessions share of the parent is. born: of a store path.
   [[nodiscard]] Result<Found> answer_in_store(const Resolved& parent, NodeId parent_twin,
-                                              std::string_view name, const StoreFile& file);
+                                              std::string_view name, const StoreFile& file,
+                                              std::uint64_t born = 0);
   [[nodiscard]] const Session* find(const std::optional<StorePath>& derivation) const;
   void list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const;
   [[nodiscard]] std::vector<Listed> list_entries(const Resolved& folder) const;

@@ -1,6 +1,7 @@
 """Grafts: readable at the real path, and read-only whatever a sandbox does."""
 import os
 import shutil
+import signal
 import stat
 import time
 
@@ -175,6 +176,27 @@ result = json.load(open("/tmp/tried"))
             self.assertEqual(build.result("result = os.listdir('/tmp')"), [])
             build.close()
             self.mediator.take_until(boundary.SESSION_ENDED, session)
+
+    def test_what_was_granted_may_be_granted_again(self):
+        """By the next airlock-fs, too: airlockd repeats what it had no answer to."""
+        build, session = self.verified_session()
+        kinds = self.grafts()
+        paths = [path for path, _, _ in kinds.values()]
+        self.assertEqual(self.mediator.request(boundary.GRANT, session, paths * 2), (True, ""))
+        # This one was killed between the folder and the mount.
+        half = world.add_folder("half", {"file": "x"})
+        os.mkdir(f"{build.folder}{STORE}/{half}", 0o555)
+        self.fs.stop(signal.SIGKILL)
+        self.mediators.remove(self.mediator)
+        self.mediator.channel.close()
+        self.fs = world.AirlockFs(*self.arguments)
+        self.mediator = self.connect(self.mediator)
+        for path in paths + [half]:
+            with self.subTest(path):
+                self.assertEqual(self.grant(session, path), (True, ""))
+        for name, (_, code, expected) in kinds.items():
+            self.assertEqual(build.result(f"result = {code}"), expected)
+        self.assertEqual(build.result(f"result = open('{STORE}/{half}/file').read()"), "x")
 
     def test_a_name_held_by_a_mount_is_refused(self):
         build, session = self.verified_session(user_namespace=False)

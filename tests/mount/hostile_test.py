@@ -1,5 +1,6 @@
 """A hostile stand-in for airlockd: whatever it says, nothing happens outside a sandbox that root
 announced, and nothing that the messages do not allow happens inside."""
+import array
 import os
 import random
 import signal
@@ -172,6 +173,51 @@ class Hostile(MountTest):
         self.assertEqual(os.listdir(world.MOUNT), [build.derivation, "var"])
         self.assertEqual(build.result("result = 1"), 1)
         self.assertTrue(self.mediator.request(boundary.REVEAL, session, [base("x")])[0])
+
+    def lingering(self):
+        """A socket whose last close waits for a peer that does not read."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ours = socket.create_connection(server.getsockname())
+            self.peers.append(server.accept()[0])
+        ours.setblocking(False)
+        try:
+            while ours.send(b"x" * 65536):
+                pass
+        except BlockingIOError:
+            pass
+        ours.setblocking(True)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 25))
+        return ours
+
+    def send_lingering(self, *requests):
+        """Requests, and with each so many descriptors, whose last close will be airlock-fs's."""
+        self.fs.process.send_signal(signal.SIGSTOP)
+        for count, *request in requests:
+            files = [self.lingering() for _ in range(count)]
+            rights = array.array("i", [file.fileno() for file in files])
+            self.mediator.channel.socket.sendmsg([boundary.encode(*request)],
+                                                 [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            for file in files:
+                file.close()
+        self.fs.process.send_signal(signal.SIGCONT)
+        hook = boundary.Channel(RUN + "/airlock/announce", timeout=5)
+        hook.send(boundary.STATUS)
+        self.assertEqual(hook.receive().kind, boundary.STATUS_IS)
+        hook.close()
+
+    def test_descriptors_that_take_long_to_close(self):
+        """Whatever airlockd hands over, and whether or not that is in order, nobody waits for it."""
+        self.peers = []
+        build, session = self.verified_session()
+        self.send_lingering((1, boundary.VERIFY, session, 1000),
+                            (1, boundary.VERIFY, session + 1, 1001),
+                            (1, boundary.GRANT, session, 1002, [base("x")]))
+        self.assertEqual(build.result("result = 1"), 1)
+        # Two are one too many; the others are still on their way when the connection is ended.
+        self.send_lingering(*[(count, boundary.VERIFY, session, 1003) for count in (2, 1, 1)])
+        self.assertEqual(build.killed_by(), 9)
+        for peer in self.peers:
+            peer.close()
 
     def test_floods_of_requests(self):
         """Neither many requests nor not reading the answers keep others waiting or grow memory."""

@@ -1,6 +1,7 @@
 """A view of 100,000 inodes costs memory, and neither descriptors nor anything that stays; and what is
 granted is there at once."""
 import os
+import subprocess
 
 import boundary
 import world
@@ -85,6 +86,31 @@ result = count
         os.chmod(f"{STORE}/{path}/file", 0o644)
         os.truncate(f"{STORE}/{path}/file", 0)
         self.assertEqual(second.result(read), 100_000)
+
+    def test_what_was_deleted_and_made_again_is_read_again(self):
+        """Whoever has a file open, be it outside by now, keeps its pages: the path may be collected
+        when the session has ended, and built again with other bytes."""
+        held = []
+        self.addCleanup(lambda: [os.close(fd) for fd in held])
+        for text in ("one", "two"):
+            folder = world.add_folder("again", {"same": text, text: "x"})
+            file = world.add_file("again-file", text)
+            link = world.add_symlink("again-link", text)
+            self.mediator.reveals = [folder, file, link]
+            build, session = self.verified_session()
+            seen = build.result(f"""
+os.chdir("{VIEW}/airlock/store")
+result = [open("{folder}/same").read(), os.listdir("{folder}"), open("{file}").read(),
+          os.readlink("{link}")]
+os.chdir("/")
+""")
+            self.assertEqual(seen, [text, sorted(["same", text]), text, text])
+            store = f"{world.MOUNT}/{build.derivation}/airlock/store"
+            for path in (folder, f"{folder}/same", file, link):
+                held.append(os.open(f"{store}/{path}", os.O_PATH | os.O_NOFOLLOW))
+            build.finish()
+            self.mediator.take_until(boundary.SESSION_ENDED, session)
+            subprocess.run(["rm", "-rf", *self.mediator.reveals], cwd=STORE, check=True)
 
     def test_what_is_granted_is_there_at_once(self):
         """In every process that looks, also where the name was looked up in vain before."""

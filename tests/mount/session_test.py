@@ -2,6 +2,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import boundary
@@ -258,6 +260,27 @@ class Session(SettlingTest):
         os.rename(build.folder + ".real", build.folder)
         self.assertEqual(build.announce(self.mediator)["kind"], boundary.ANNOUNCED)
 
+    def test_a_hook_whose_worker_is_gone_is_refused(self):
+        """It is a child of process 1's by then, which never ends: nor would the session."""
+        build = self.make_build()
+        read_end, write_end = os.pipe()
+        hook = f"""
+import os, sys, time
+sys.path.insert(0, {world.HERE!r})
+from boundary import ANNOUNCE, Channel
+while os.getppid() != 1:
+    time.sleep(0.01)
+channel = Channel({RUN + "/airlock/announce"!r})
+channel.send(ANNOUNCE, strings=[{build.derivation!r}], fd=os.open({build.folder!r}, os.O_PATH))
+os.write({write_end}, channel.receive().strings[0].encode())
+"""
+        subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, hook], check=True,
+                       pass_fds=[write_end])
+        os.close(write_end)
+        with os.fdopen(read_end) as answer:
+            self.assertIn("not started by a process that waits for it", answer.read())
+        self.assertEqual(self.record_names(), [])
+
     def test_another_user_cannot_announce(self):
         build = self.make_build()
         answer = build.announce(None, uid=world.OTHER_UID)
@@ -290,6 +313,73 @@ class Session(SettlingTest):
         self.assertFalse(os.path.exists(RUN + "/airlockd"))
         self.assertEqual(sorted(os.listdir(RUN + "/airlock")), ["lock", "views"])
         self.assertNothingLeft()
+
+    def assertOneSentence(self, words, *arguments, store=STORE):
+        """It does not start, says why in one line, and leaves nothing."""
+        tried = subprocess.run([world.PROGRAM, "--run", RUN, "--store", store, "--state", world.STATE, *arguments],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
+        self.assertEqual(tried.returncode, 1, tried.stderr)
+        self.assertRegex(tried.stderr, f"\\Aairlock-fs: error: [^\n]*{words}[^\n]*\n\\Z")
+        self.assertNothingLeft()
+        self.assertFalse(os.path.exists(RUN + "/airlockd"))
+        self.assertLessEqual({*os.listdir(RUN + "/airlock")}, {"lock", "views", "sessions"})
+
+    def test_what_is_missing_is_one_sentence(self):
+        self.fs.stop()
+        self.assertOneSentence("settle-program", "--settle-program", "/nowhere/airlock")
+        self.assertOneSentence("store at /nowhere", store="/nowhere")
+        self.assertOneSentence("--guest says", "--guest", "/nowhere")
+        self.assertOneSentence("useradd", "--user", "nobody-of-that-name")
+        kernel.mount(world.TOP + "/passwd", "/dev/fuse", None, kernel.MS_BIND)
+        try:
+            self.assertOneSentence("is /dev/fuse there")
+        finally:
+            kernel.umount("/dev/fuse")
+        open(RUN + "/airlock/sessions", "w").close()
+        self.assertOneSentence("sessions: Not a directory")
+        os.unlink(RUN + "/airlock/sessions")
+        kernel.mount("tmpfs", RUN, "tmpfs", 0, "size=4k")
+        try:
+            with open(RUN + "/all-of-it", "wb") as file:
+                file.write(bytes(4096))
+            self.assertOneSentence("No space left")
+        finally:
+            kernel.umount(RUN)
+
+    def test_killed_while_its_helper_starts(self):
+        """The helper makes its mount namespace by a process that waits to be ended by it."""
+        self.fs.stop()
+        def child_of(pid):
+            try:
+                with open(f"/proc/{pid}/task/{pid}/children") as file:
+                    return int((file.read().split() or [0])[-1])
+            except (FileNotFoundError, ProcessLookupError):
+                return 0
+        caught = 0
+        for _ in range(50):
+            started = subprocess.Popen([world.PROGRAM, "--run", RUN, "--store", STORE, "--state", world.STATE],
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until = time.monotonic() + 2
+            while not caught and time.monotonic() < until and started.poll() is None:
+                helper = child_of(started.pid)
+                caught = child_of(helper) if helper else 0
+            if caught:
+                try:
+                    os.kill(caught, signal.SIGSTOP)
+                except ProcessLookupError:
+                    caught = 0
+            started.kill()
+            started.wait(20)
+            if caught:
+                wait_for(lambda: not world.runs(helper), 10, "the helper's end")
+                try:
+                    os.kill(caught, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+                wait_for(lambda: not world.runs(caught), 10, "the end of what it has started")
+                break
+        self.assertTrue(caught)
+        self.fs = world.AirlockFs(*self.arguments)
 
     def test_only_one_at_a_time(self):
         with self.assertRaisesRegex(RuntimeError, "another airlock-fs is running"):

@@ -8,7 +8,7 @@ import boundary
 import kernel
 import world
 from caller_test import NESTED, NESTED_FLAGS
-from world import CONNECT, MountTest, STATE, STORE, base, wait_for
+from world import CONNECT, MountTest, RUN, STATE, STORE, base, wait_for
 
 VIEW = os.path.dirname(STATE)
 VAR = world.MOUNT + "/var"
@@ -447,6 +447,21 @@ result = True
         self.assertEqual(late.answer(), {"gone": True})
         self.assertEqual(late.killed_by(), 9)
         self.assertIn("start airlockd", late.log())
+
+    def test_a_build_whose_worker_is_gone_is_ended(self):
+        """Also when it looks for the first time after that: nobody would ever settle its session."""
+        build = self.start_build()
+        build.tell(do="agent", code=f"""
+open("/tmp/started", "w").close()
+time.sleep(0.5)
+os.listdir("{VIEW}")
+time.sleep(60)
+""")
+        wait_for(lambda: os.path.exists(build.folder + "/tmp/started"), 10, "the builder")
+        build.kill_worker()
+        wait_for(lambda: not world.runs(build.pid), 20, "the build's end")
+        self.assertEqual(os.listdir(RUN + "/airlock/sessions"), [])
+        self.assertEqual(self.desk.opened, [])
 
     def test_the_end_gives_everything_back(self):
         path = world.add_folder("folder", {f"file{i}": str(i) for i in range(50)})

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 
+import boundary
 import kernel
 import world
 from caller_test import NESTED
@@ -256,6 +257,29 @@ class Surface(MountTest):
                     self.assertIn(came, {"EROFS"} | also, f"{who}: {name}")
         with open(f"{STORE}/{self.path}/file") as file:
             self.assertEqual(len(file.read()), self.size)
+
+    def test_nothing_changes_where_the_mount_has_arrived(self):
+        """A worker of Nix's that makes the store writable for itself has mount namespaces of its own,
+        and the view comes there by propagation. While sockets are bound the superblock is writable:
+        then a file opened to write would be everybody's, since its pages are."""
+        kernel.mount(None, world.TOP, None, kernel.MS_SHARED)
+        self.addCleanup(kernel.mount, None, world.TOP, None, kernel.MS_PRIVATE)
+        self.fs.stop()
+        self.mediators.remove(self.mediator)
+        self.mediator.close()
+        build = self.make_build(wrapper=["unshare", "--mount", "--propagation", "unchanged"])
+        build.killed_by(0)  # it has them by now
+        self.fs = world.AirlockFs(*self.arguments)
+        self.mediator = self.connect()
+        path = world.add_folder("shared", {"file": "text"})
+        self.mediator.reveals = [path]
+        answer = build.announce(self.mediator)
+        self.assertEqual(answer["kind"], boundary.ANNOUNCED, answer)
+        build.start(view=answer["text"])
+        file = f"{VIEW}/airlock/store/{path}/file"
+        self.assertEqual(build.result(f"result = open('{file}').read()"), "text")
+        kernel.mount(None, world.MOUNT, None, kernel.MS_REMOUNT)  # the superblock's flag as well
+        self.assertEqual(build.run(f"open('{file}', 'r+')").get("errno"), "EROFS")
 
     def test_everything_can_be_read(self):
         for who, run, is_root in self.everyone():

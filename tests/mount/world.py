@@ -127,6 +127,15 @@ def wait_for(condition, seconds, what):
         time.sleep(0.01)
 
 
+def runs(pid):
+    """False once the process has ended, reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Mediator:
     """Stands in for airlockd: connects as its user and answers sessions."""
 
@@ -217,7 +226,7 @@ class Mediator:
 class Build:
     """A build that Nix is doing: a worker process, a chroot folder, and later a sandbox."""
 
-    def __init__(self, derivation, nested_root=False):
+    def __init__(self, derivation, nested_root=False, wrapper=()):
         self.derivation = derivation
         self.folder = os.path.join(STORE, derivation + ".chroot")
         os.mkdir(self.folder, 0o750)
@@ -233,7 +242,7 @@ class Build:
         os.chown(self.folder + STORE, 0, 30000)
         os.mkdir(self.folder + "/tmp")
         os.chmod(self.folder + "/tmp", 0o1777)
-        self.process = subprocess.Popen([sys.executable, HERE + "/worker.py"],
+        self.process = subprocess.Popen([*wrapper, sys.executable, HERE + "/worker.py"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid = 0
 

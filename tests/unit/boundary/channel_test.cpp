@@ -7,6 +7,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 using airlock::Fd;
@@ -79,7 +80,7 @@ TEST_CASE("a packet that is no message is an error with a sentence") {
 
 TEST_CASE("a second descriptor is an error, and none is leaked") {
   auto [left, right] = socket_pair();
-  Channel channel(std::move(left));
+  std::optional<Channel> channel(std::move(left));
   std::string packet = encode(Message{MessageType::announce, 0, 0, {"x.drv"}});
   iovec bytes{packet.data(), packet.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
@@ -96,7 +97,12 @@ TEST_CASE("a second descriptor is an error, and none is leaked") {
   std::memcpy(CMSG_DATA(rights), fds.data(), sizeof fds);
   const Fd before(::dup(0));
   REQUIRE(::sendmsg(right.get(), &header, 0) > 0);
-  CHECK_FALSE(channel.receive());
+  CHECK_FALSE(channel->receive());
+  // They are closed with it, by whoever can afford to wait for that.
+  const int own = channel->fd();
+  channel.reset();
+  const Fd reused(::dup(0));
+  CHECK(reused.get() == own);
   const Fd after(::dup(0));
   CHECK(after.get() == before.get() + 1);
 }
