@@ -1,5 +1,6 @@
 #include "fusefs/options.hpp"
 
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -91,7 +92,7 @@ CommandLine parse_command_line(int argc, char** argv) {
     }
     line.run = true;
   } catch (const CLI::ParseError& error) {
-    line.status = app.exit(error);
+    line.status = app.exit(error) == EXIT_SUCCESS ? EXIT_SUCCESS : EX_USAGE;
   }
   return line;
 }

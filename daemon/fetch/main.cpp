@@ -6,6 +6,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -26,7 +27,6 @@ using airlock::Account;
 using airlock::Config;
 using airlock::fetch::Done;
 
-constexpr int exit_config = 78;  // EX_CONFIG
 constexpr const char* working_folder = "/var/cache/airlock-fetch";
 
 tl::unexpected<std::string> failed(const std::string& what) {
@@ -88,18 +88,22 @@ int main(int argc, char** argv) {
   std::string config_file = Config::default_file;
   app.add_option("--config", config_file, "Configuration file")->capture_default_str();
   app.set_version_flag("--version", AIRLOCK_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == EXIT_SUCCESS ? EXIT_SUCCESS : EX_USAGE;
+  }
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("airlock-fetchd"));
   spdlog::set_pattern("airlock-fetchd: %l: %v");
   const auto config = Config::load(config_file);
   if (!config) {
     spdlog::error("{}", config.error());
-    return exit_config;
+    return EX_CONFIG;
   }
   if (const auto done = serve(*config); !done) {
     spdlog::error("{}", done.error());
-    return exit_config;
+    return EX_CONFIG;
   }
   return EXIT_SUCCESS;
 }

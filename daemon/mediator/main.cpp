@@ -3,6 +3,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -20,7 +21,6 @@ namespace {
 
 using airlock::ControlChannel;
 
-constexpr int exit_config = 78;  // EX_CONFIG
 constexpr std::chrono::milliseconds retry_delay{100};
 
 /// The control connection, to one airlock-fs after the other, and the sessions.
@@ -113,21 +113,25 @@ int main(int argc, char** argv) {
   std::string config_file = airlock::Config::default_file;
   app.add_option("--config", config_file, "Configuration file")->capture_default_str();
   app.set_version_flag("--version", AIRLOCK_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == EXIT_SUCCESS ? EXIT_SUCCESS : EX_USAGE;
+  }
 
   spdlog::set_default_logger(spdlog::stderr_logger_mt("airlockd"));
   spdlog::set_pattern("airlockd: %l: %v");
   const auto config = airlock::Config::load(config_file);
   if (!config) {
     spdlog::error("{}", config.error());
-    return exit_config;
+    return EX_CONFIG;
   }
   // It parses hostile bytes: whoever starts it, it runs as its own user with no capability.
   const auto account = airlock::find_local_account(config->user, config->group);
   const auto dropped = account.and_then(airlock::become);
   if (!dropped) {
     spdlog::error("{}", dropped.error());
-    return exit_config;
+    return EX_CONFIG;
   }
   raise_descriptor_limit();
   Stopper stopper;

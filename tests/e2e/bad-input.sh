@@ -1,6 +1,15 @@
 #!/usr/bin/env bash
-# Bytes that are not the protocol end their connection, with a reason; nothing else suffers.
+# Bytes that are not the protocol end their connection, with a reason; nothing else suffers. A wrong
+# command line is a wrong command line for every program: EX_USAGE.
 . "$(dirname "$0")/lib.sh"
+
+for program in airlock airlockd airlock-fetchd airlock-fs; do
+  status=0
+  said=$("$AIRLOCK_BIN/$program" --no-such-option 2>&1) || status=$?
+  equal "$program --no-such-option" 64 "$status"
+  contains "what $program says" "--help" "$said"
+  "$AIRLOCK_BIN/$program" --help >/dev/null || fail "$program has no help"
+done
 
 raw=$(nix-store --add "$AIRLOCK_RAW_CLIENT")
 outer bystander <<'SCRIPT'
