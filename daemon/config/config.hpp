@@ -39,6 +39,7 @@ struct Limits {
   std::chrono::seconds build_time{24 * 60 * 60};  ///< one request to build
   std::chrono::seconds starvation{600};  ///< an inner build's wait for a build user or machine
   std::uint32_t ledger_days = 90;        ///< that sessions are kept in the ledger after their end
+  bool operator==(const Limits&) const = default;
 };
 
 /// What airlock-fetchd may fetch for the lock files of a build, and from where.
@@ -51,6 +52,7 @@ struct FetchConfig {
   std::uint64_t max_bytes = 4ull << 30;       ///< of a download, and of what is unpacked from it
   std::chrono::seconds timeout{600};          ///< one fetch
   [[nodiscard]] bool allows(std::string_view scheme) const;
+  bool operator==(const FetchConfig&) const = default;
 };
 
 /// The end of a sentence about something that went over one of the Limits: what its value is, and
@@ -59,24 +61,8 @@ struct FetchConfig {
 
 /// /etc/airlock/airlock.toml. Every key has a default; an unknown key or a value of the wrong type
 /// is an error that names file, line and key. Immutable once loaded.
-///
-///   user = "airlock"                     # airlockd runs as, hooks drop to
-///   features = ["airlock"]               # required system features that ask for a session
-///   ledger = "/var/lib/airlock/ledger.sqlite"
-///   upstream = "/nix/var/nix/daemon-socket/socket"
-///   fixed-output = "sealed"              # or "open", "closed"; a derivation's airlockFixedOutput
-///                                        # may make it tighter (open < sealed < closed)
-///   [hooks]                              # your own hooks, chained
-///   pre-build = "/path/to/program"       # run before airlock answers; its output is kept
-///   post-build = "/path/to/program"      # run after references were registered
-///   [limits]
-///   connections = 64  string-bytes = …   # as struct Limits, dashes for underscores, times in
-///   seconds
-///   [fetch]                              # what lock files name, see docs/fetching.md
-///   schemes = ["https"]  allow-loopback = false  …   # as struct FetchConfig
-///
-/// What goes over one of paths, granted-bytes, machine-builds, build-time, starvation and depth is
-/// ended with a sentence that names the key; one more than `builds` waits for a place.
+/// docs/airlock.toml has them all: those of Limits and FetchConfig in their tables, with dashes for
+/// underscores and times in seconds.
 struct Config {
   std::string user = "airlock";
   std::string group = "airlock";

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "daemon/config/parse.hpp"
 
@@ -45,6 +46,7 @@ post-build = "/etc/nix/post"
 connections = 3
 string-bytes = 4_096
 list-items = 1024
+request-bytes = 2_000_000
 derivation-bytes = 0x100000
 nar-bytes = 1099511627776
 handshake = 5
@@ -52,10 +54,12 @@ stall = 60
 depth = 2
 paths = 20
 granted-bytes = 5_000
+operations = 10
 builds = 6
 machine-builds = 7
 build-time = 8
 starvation = 9
+ledger-days = 11
 )",
                                    file, Config{});
   REQUIRE(config.has_value());
@@ -70,6 +74,7 @@ starvation = 9
   CHECK(config->limits.connections == 3);
   CHECK(config->limits.string_bytes == 4096);
   CHECK(config->limits.list_items == 1024);
+  CHECK(config->limits.request_bytes == 2'000'000);
   CHECK(config->limits.derivation_bytes == 0x100000);
   CHECK(config->limits.nar_bytes == 1ull << 40);
   CHECK(config->limits.handshake == std::chrono::seconds(5));
@@ -77,10 +82,56 @@ starvation = 9
   CHECK(config->limits.depth == 2);
   CHECK(config->limits.paths == 20);
   CHECK(config->limits.granted_bytes == 5000);
+  CHECK(config->limits.operations == 10);
   CHECK(config->limits.builds == 6);
   CHECK(config->limits.machine_builds == 7);
   CHECK(config->limits.build_time == std::chrono::seconds(8));
   CHECK(config->limits.starvation == std::chrono::seconds(9));
+  CHECK(config->limits.ledger_days == 11);
+}
+
+/// docs/airlock.toml, and the same with the keys that have no default as well.
+std::string documented(bool with_every_key) {
+  std::ifstream in(AIRLOCK_DOCS "/airlock.toml");
+  REQUIRE(in);
+  std::string text;
+  for (std::string line; std::getline(in, line); text += line + "\n")
+    if (with_every_key && line.starts_with('#') && !line.starts_with("# ")) line.erase(0, 1);
+  return text;
+}
+
+TEST_CASE("the documented configuration is the default one") {
+  const auto config = parse_config(documented(false), file, Config{});
+  REQUIRE(config.has_value());
+  const Config defaults;
+  CHECK(config->user == defaults.user);
+  CHECK(config->group == defaults.group);
+  CHECK(config->features == defaults.features);
+  CHECK(config->ledger == defaults.ledger);
+  CHECK(config->upstream == defaults.upstream);
+  CHECK(config->fixed_output == defaults.fixed_output);
+  CHECK(config->pre_build_hook == defaults.pre_build_hook);
+  CHECK(config->post_build_hook == defaults.post_build_hook);
+  CHECK(config->limits == defaults.limits);
+  CHECK(config->fetch == defaults.fetch);
+}
+
+TEST_CASE("the documented configuration has every key") {
+  const auto text = documented(true);
+  REQUIRE(parse_config(text, file, Config{}).has_value());
+  for (const std::string table : {"", "[hooks]", "[limits]", "[fetch]"}) {
+    // What the parser would have instead of a key that it does not know: all of that table.
+    const auto said = error_of(table + "\nno-such-key = 1");
+    const auto first = said.find("one of ") + 7;
+    std::stringstream names(said.substr(first, said.find(", or remove") - first));
+    const auto start = table.empty() ? 0 : text.find("\n" + table + "\n") + 1;
+    const auto keys = "\n" + text.substr(start, text.find("\n[", start) - start);
+    for (std::string name; std::getline(names >> std::ws, name, ',');) {
+      const bool is_table = text.find("\n[" + name + "]\n") != std::string::npos;
+      INFO(table << " " << name);
+      CHECK((keys.find("\n" + name + " = ") != std::string::npos || (table.empty() && is_table)));
+    }
+  }
 }
 
 TEST_CASE("a mistake is a sentence with file, line, key and remedy") {
