@@ -90,9 +90,10 @@ std::vector<std::uint64_t> remember_view(const PastViews& views, const Mount& mo
 }
 
 /// Without its mount this process is of no use; whoever started it is to start it again.
-void watch_mount(EventLoop& loop, const Mount& mount, bool& lost) {
+void watch_mount(EventLoop& loop, Mount& mount, bool& lost) {
   constexpr std::chrono::seconds interval{1};
   loop.after(interval, [&loop, &mount, &lost] {
+    mount.make_room();
     if (mount.is_mounted()) return watch_mount(loop, mount, lost);
     spdlog::error("the view was unmounted by somebody else");
     lost = true;
@@ -115,7 +116,8 @@ int run(const Options& options) {
   Fd for_hooks = folder.listen_for_hooks();
   Fd for_mediator = folder.bind_for_mediator();
   // The event loop is this thread, and it is the one that binds sockets through the mount.
-  Tree tree(store.get(), guest, {options.store_dir, options.state_dir}, ::gettid());
+  Tree tree(store.get(), guest, {options.store_dir, options.state_dir}, ::gettid(),
+            options.most_nodes);
   // Before the first thread is there: capabilities are a thread's, and are inherited.
   keep_filesystem_capabilities();
   Contacts contacts(callers);

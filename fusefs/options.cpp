@@ -65,6 +65,10 @@ CommandLine parse_command_line(int argc, char** argv) {
                  "behave as if there were none of: peerpidfd, links, noopen, readdirplus, "
                  "cachedir")
       ->delimiter(',');
+  app.add_option("--nodes", options.most_nodes,
+                 "how many files and folders of the view the kernel may know at once, 0.3 KB each")
+      ->check(CLI::Range(std::size_t{1000}, std::size_t{1} << 40))
+      ->capture_default_str();
   app.add_flag("--verbose", options.verbose, "log more");
   try {
     app.parse(argc, argv);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "fusefs/boundary/channel.hpp"
@@ -18,6 +19,7 @@ struct Options {
   bool use_peerpidfd = true;
   bool use_links = true;
   ViewFeatures view;
+  std::size_t most_nodes = 4'000'000;  ///< of the view, that the kernel knows at once
   bool verbose = false;
 };
 

@@ -79,6 +79,8 @@ class InodeTable {
 
   /// The fixed ones not counted.
   [[nodiscard]] std::size_t size() const { return nodes_.size() - last_fixed_node; }
+  /// Whether most of the room is taken.
+  [[nodiscard]] bool is_crowded() const { return size() > limit_ / 4 * 3; }
 
  private:
   struct Key {

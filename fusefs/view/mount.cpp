@@ -136,6 +136,10 @@ void Mount::drop_cached(const std::string& name) {
   drop_cached_below(root_node, name);
 }
 
+void Mount::make_room() {
+  if (view_.tree.is_crowded()) sockets_->drop_unused();
+}
+
 void Mount::drop_cached_below(NodeId folder, const std::string& name) {
   fuse_lowlevel_notify_inval_entry(session_, folder, name.c_str(), name.size());
 }

@@ -35,6 +35,11 @@ class Mount {
   /// Not from a FUSE thread.
   void drop_cached(const std::string& name);
 
+  /// Has the kernel forget what nobody uses when it knows nearly as many nodes as it may: else one
+  /// sandbox, by looking at enough files, would leave no room for what others look for. For the
+  /// thread that made this, now and then.
+  void make_room();
+
  private:
   void serve();
   void drop_cached_below(NodeId folder, const std::string& name);

@@ -47,6 +47,11 @@ void SocketStock::refill() {
   if (const auto filled = fill(); !filled) spdlog::warn("{}", filled.error());
 }
 
+void SocketStock::drop_unused() {
+  if (!reconfigure(is_read_only_ ? "ro" : "rw"))
+    spdlog::warn("{}", failure("take what is not in use from the kernel's caches"));
+}
+
 tl::expected<void, std::string> SocketStock::fill() {
   if (is_read_only_ && !reconfigure("rw")) {
     return tl::unexpected(failure("make the view's superblock writable to bind sockets"));

@@ -37,6 +37,9 @@ class SocketStock {
   /// soon.
   void refill();
 
+  /// Takes from the kernel's caches what is not in use, by a change of the superblock that is none.
+  void drop_unused();
+
  private:
   [[nodiscard]] tl::expected<void, std::string> fill();
   [[nodiscard]] tl::expected<BoundSocket, std::string> bind_one();

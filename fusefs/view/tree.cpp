@@ -8,9 +8,6 @@
 namespace airlock::fusefs {
 namespace {
 
-/// About 0.3 KB each. What a sandbox looks up is what its store paths hold, so only one that is
-/// after this limit reaches it.
-constexpr std::size_t max_nodes = 4'000'000;
 constexpr double forever = 1e9;
 /// Where in a session's folder the store is.
 constexpr std::string_view in_view = "airlock/store/";
@@ -44,14 +41,15 @@ std::string Tree::Resolved::store_path() const {
   return path.substr(in_view.size());
 }
 
-Tree::Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder)
+Tree::Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder,
+           std::size_t most_nodes)
     : files_(store),
       guest_(guest),
       layout_(std::move(layout)),
       binder_(binder),
       nursery_(std::make_shared<SessionTree>(nobody(), layout_)),
       nursery_socket_(nursery_->add_socket()),
-      table_(max_nodes) {
+      table_(most_nodes) {
   // What becomes a session's socket is the session's to keep back.
   nursery_->set_published();
 }
@@ -164,9 +162,9 @@ Tree::Result<Tree::Found> Tree::look_up_in_var(const std::optional<StorePath>& d
   return found;
 }
 
-std::size_t Tree::count_nodes() const {
+bool Tree::is_crowded() const {
   const std::lock_guard lock(mutex_);
-  return table_.size();
+  return table_.is_crowded();
 }
 
 void Tree::forget(NodeId id, std::uint64_t lookups) {

@@ -54,9 +54,11 @@ class Tree {
     NodeId folder = 0;
   };
 
-  /// binder: the thread that may make sockets, and see where. The store folder's descriptor is held
-  /// by the caller for as long as this, and so is guest.
-  Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder);
+  /// binder: the thread that may make sockets, and see where. most_nodes: that the kernel knows at
+  /// once; what it looks up beyond them fails. The store folder's descriptor is held by the caller
+  /// for as long as this, and so is guest.
+  Tree(int store, const GuestProgram& guest, ViewLayout layout, pid_t binder,
+       std::size_t most_nodes);
 
   // From the event loop.
 
@@ -100,8 +102,8 @@ class Tree {
                 const std::function<bool(const Listed&)>& take) const;
 
   static constexpr std::string_view var_name = "var";
-  /// How many nodes the kernel, or another node, holds.
-  [[nodiscard]] std::size_t count_nodes() const;
+  /// Whether there is little room left for more nodes.
+  [[nodiscard]] bool is_crowded() const;
 
  private:
   struct Session {

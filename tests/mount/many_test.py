@@ -146,5 +146,44 @@ result = answers
             self.assertIn(path, build.result(f"result = os.listdir('{VIEW}/airlock/store')"))
 
 
+class Crowd(MountTest):
+    """One sandbox has more files to look at than airlock-fs has nodes for all."""
+    arguments = ("--nodes", "2000")
+
+    def test_a_flood_leaves_room_for_others(self):
+        names = [f"file{number}" for number in range(3000)]
+        crowd = world.add_folder("crowd", {name: "" for name in names})
+        other = world.add_folder("other", {"file": "x", **{f"file{number}": "" for number in range(50)}})
+        self.mediator.reveals = [crowd, other]
+        # Who floods goes on when there is room again, and comes to an end.
+        look = f"""
+import errno, time
+left, failed, tries = {names!r}, set(), 0
+while left and tries < 100:
+    for name in list(left):
+        try:
+            os.stat('{VIEW}/airlock/store/{crowd}/' + name)
+            left.remove(name)
+        except OSError as error:
+            failed.add(errno.errorcode[error.errno])
+    tries += 1
+    time.sleep(0.2)
+result = [len(left), sorted(failed)]
+"""
+        flood, _ = self.open_session()
+        bystander, _ = self.open_session()
+        self.assertEqual(flood.result(look), [0, ["ENOMEM"]])
+        count = f"""
+import time
+for _ in range(100):
+    try:
+        result = len([os.stat(entry.path) for entry in os.scandir('{VIEW}/airlock/store/{other}')])
+        break
+    except OSError:
+        time.sleep(0.2)
+"""
+        self.assertEqual(bystander.result(count), 51)
+
+
 if __name__ == "__main__":
     world.main()
