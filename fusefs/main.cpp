@@ -89,12 +89,13 @@ std::vector<std::uint64_t> remember_view(const PastViews& views, const Mount& mo
   return devices;
 }
 
-/// Without its mount this process is of no use; whoever started it is to start it again.
-void watch_mount(EventLoop& loop, Mount& mount, bool& lost) {
+/// Sees that the view has room, and that it is there: without its mount this process is of no use,
+/// and whoever started it is to start it again.
+void look_after(EventLoop& loop, Mount& mount, bool& lost) {
   constexpr std::chrono::seconds interval{1};
   loop.after(interval, [&loop, &mount, &lost] {
     mount.make_room();
-    if (mount.is_mounted()) return watch_mount(loop, mount, lost);
+    if (mount.is_mounted()) return look_after(loop, mount, lost);
     spdlog::error("the view was unmounted by somebody else");
     lost = true;
     loop.stop();
@@ -153,7 +154,7 @@ int run(const Options& options) {
     loop.stop();
   });
   bool lost_mount = false;
-  watch_mount(loop, mount, lost_mount);
+  look_after(loop, mount, lost_mount);
 
   ::sd_notify(0, "READY=1");
   spdlog::info("serving {}", options.sockets.mount_point());

@@ -117,7 +117,8 @@ class Session final : public policy::Scene {
   /// The same for one, whose references the rules had to find visible; info as upstream gave it.
   void grant_added(const StorePath& path, const wire::PathInfo& info);
   /// A connection that may have added something is about to be closed: holds what was added over
-  /// the session's own. Where that fails, so does the next grant.
+  /// the session's own. Where that fails it is tried again with the next one, and the links on disk
+  /// hold it meanwhile; `airlock proxy` has none.
   void keep_roots() noexcept;
   /// grant, for one path that need not be valid; false when it is not.
   [[nodiscard]] bool grant_if_valid(const StorePath& path, const std::string& how);
