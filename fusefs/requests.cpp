@@ -220,6 +220,7 @@ void Sessions::verify(Session& session, const Message& message, const Fd& socket
     spdlog::warn("{}: a caller is refused: {}", session.derivation.base(), checked.error());
     return fail(message, checked.error());
   }
+  clients_.hold(session.number, socket.get());
   if (!session.verified) {
     session.verified = true;
     parts_.records.write(session.record());

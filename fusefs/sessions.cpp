@@ -212,6 +212,7 @@ void Sessions::end(Session& session) {
   if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
   session.answer_deadline.reset();
   if (session.first) parts_.loop.forget(session.first->process.get());
+  clients_.release(session.number);
   remove_from_view(session);
   tell_mediator(session, MessageType::session_ended);
   settle_if_due(session);
@@ -241,6 +242,7 @@ void Sessions::close(Session& session) {
   if (session.first) parts_.loop.forget(session.first->process.get());
   if (session.answer_deadline) parts_.loop.cancel(*session.answer_deadline);
   if (session.look_out) parts_.loop.cancel(*session.look_out);
+  clients_.release(session.number);
   parts_.records.remove(session.derivation);
   parts_.grafter.forget(session.derivation);
   sessions_.erase(session.number);

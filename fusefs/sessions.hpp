@@ -12,6 +12,7 @@
 #include "fusefs/contacts.hpp"
 #include "fusefs/event_loop.hpp"
 #include "fusefs/graft/grafter.hpp"
+#include "fusefs/held_clients.hpp"
 #include "fusefs/mediator_link.hpp"
 #include "fusefs/past_views.hpp"
 #include "fusefs/records.hpp"
@@ -131,6 +132,7 @@ class Sessions {
   std::uint64_t next_number_;
   EventLoop::Clock::time_point mediator_due_;  ///< until then it may be on its way
   std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
+  HeldClients clients_;
   std::map<FileIdentity, FirstProcess> strangers_;  ///< sandboxes that find an empty `var`
   std::map<FileIdentity, std::shared_ptr<Arrival>> arrivals_;  ///< that wait for airlockd
 };

@@ -21,7 +21,7 @@ class Many(MountTest):
             return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.fs.process.pid}/fd"))
+        return self.fs.open_files()
 
     def make_path(self):
         path = world.base("many")

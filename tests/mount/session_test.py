@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -170,6 +171,32 @@ class Session(SettlingTest):
         self.mediator = self.connect()
         other, session = self.open_session()
         self.assertIn("result", other.run("result = 1"))
+
+    def test_no_client_sees_airlockd_die(self):
+        """The sandbox is ended before its builder could tell, however late airlock-fs learns of it."""
+        build, session = self.open_session()
+        accepted = self.call(build, session)
+        self.assertEqual(self.mediator.request(boundary.VERIFY, session, fd=accepted.fileno()), (True, ""))
+        sees = "result = select.select([kept[0]], [], [], {})[0] != []"
+        # Killed, it closes one descriptor after the other, and says no word to the client.
+        accepted.close()
+        self.assertFalse(build.result(sees.format(0.5)), "the end was seen")
+        self.mediator.close()
+        self.mediators.clear()
+        self.assertCondemned(build, "airlockd stopped while this build was in the airlock")
+
+    def test_a_connection_that_airlockd_ends_is_over(self):
+        """What is held of it keeps neither the client waiting nor a descriptor."""
+        build, session = self.open_session()
+        before = self.fs.open_files()
+        for _ in range(300):
+            accepted = self.call(build, session)
+            self.assertEqual(accepted.recv(5), b"hello")
+            self.assertEqual(self.mediator.request(boundary.VERIFY, session, fd=accepted.fileno()), (True, ""))
+            accepted.shutdown(socket.SHUT_RDWR)
+            accepted.close()
+            self.assertEqual(build.result("result = kept.pop().recv(1).decode()"), "")
+        wait_for(lambda: self.fs.open_files() <= before + 4, 10, "the descriptors of what is over")
 
     def test_airlockd_is_not_there(self):
         self.mediator.close()

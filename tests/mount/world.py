@@ -106,6 +106,9 @@ class AirlockFs:
             file.seek(self.start)
             return file.read()
 
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)

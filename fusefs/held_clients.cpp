@@ -1,0 +1,52 @@
+#include "fusefs/held_clients.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace airlock::fusefs {
+namespace {
+
+constexpr std::size_t most_of_a_session = 256;  ///< airlockd serves 64 at once, by default
+constexpr std::size_t most = 16384;
+
+/// Both ends are gone, or airlockd has shut it down.
+bool is_over(const Fd& socket) {
+  pollfd polled{socket.get(), 0, 0};
+  return ::poll(&polled, 1, 0) == 1;
+}
+
+}  // namespace
+
+void HeldClients::hold(std::uint64_t session, int socket) {
+  auto& sockets = held_[session];
+  sweep(sockets);
+  if (sockets.size() >= most_of_a_session || count_ >= most || closer_.is_stuck()) return;
+  Fd held(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
+  if (!held) return;
+  sockets.push_back(std::move(held));
+  ++count_;
+}
+
+void HeldClients::release(std::uint64_t session) {
+  const auto found = held_.find(session);
+  if (found == held_.end()) return;
+  for (auto& socket : found->second) let_go(std::move(socket));
+  held_.erase(found);
+}
+
+void HeldClients::sweep(std::vector<Fd>& sockets) {
+  const auto over = std::partition(sockets.begin(), sockets.end(),
+                                   [](const Fd& socket) { return !is_over(socket); });
+  for (auto each = over; each != sockets.end(); ++each) let_go(std::move(*each));
+  sockets.erase(over, sockets.end());
+}
+
+void HeldClients::let_go(Fd socket) {
+  --count_;
+  closer_.close(std::move(socket));
+}
+
+}  // namespace airlock::fusefs
