@@ -101,9 +101,7 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
   // While this is held no other sandbox can be meant by the number, however late it is said.
   const auto held =
       std::make_shared<const Fd>(::fcntl(arrival->first.pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
-  parts_.loop.after(offer_delay, [this, sandbox, held, derivation = arrival->folder.derivation] {
-    parts_.contacts.offer(sandbox, derivation);
-  });
+  offer_later(sandbox, arrival->folder.derivation, held);
   Announcement announcement{std::move(arrival->folder.derivation),
                             std::move(arrival->folder.folder),
                             root,
@@ -113,6 +111,13 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
   announce(std::move(announcement), [this, sandbox, held](const auto& opened) {
     // ready has decided; whoever was refused is dead, and only has to be let go.
     if (!opened) parts_.contacts.forget(sandbox);
+  });
+}
+
+void Sessions::offer_later(FileIdentity sandbox, const StorePath& derivation,
+                           std::shared_ptr<const Fd> held) {
+  parts_.loop.after(offer_delay, [this, sandbox, derivation, held = std::move(held)] {
+    if (parts_.contacts.offer(sandbox, derivation)) offer_later(sandbox, derivation, held);
   });
 }
 

@@ -42,12 +42,12 @@ std::vector<Contacts::FirstContact> Contacts::take() {
   return std::exchange(first_contacts_, {});
 }
 
-void Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
+bool Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
   std::vector<Question> hasty;
   {
     const std::lock_guard lock(mutex_);
     const auto found = sandboxes_.find(sandbox);
-    if (found == sandboxes_.end() || found->second.decided) return;
+    if (found == sandboxes_.end() || found->second.decided) return false;
     found->second.derivation = derivation;
     auto& waiting = found->second.waiting;
     const auto first_hasty = std::partition(
@@ -57,6 +57,7 @@ void Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
     waiting.erase(first_hasty, waiting.end());
   }
   for (const auto& question : hasty) question.answer(derivation);
+  return true;
 }
 
 void Contacts::decide(FileIdentity sandbox, const std::optional<StorePath>& derivation) {

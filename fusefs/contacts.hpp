@@ -33,8 +33,10 @@ class Contacts {
   using Answer = std::function<void(const std::optional<StorePath>& derivation)>;
   /// While the kernel waits for the answer about a name it lets nobody else look for that name in
   /// the same folder. So such a question is answered when the sandbox's build is known but its
-  /// session is not open yet (offer), and it is the next question, below the name, that waits.
-  enum class Patience { until_decided, until_offered };
+  /// session is not open yet (offer), and it is the next question, below the name, that waits. A
+  /// listing is in the way of whoever would change something in the folder, and of those behind
+  /// him: it is answered at the next offer, and asks again.
+  enum class Patience { until_decided, until_offered, until_next_offer };
 
   /// A sandbox that has not asked before.
   struct FirstContact {
@@ -57,7 +59,8 @@ class Contacts {
   [[nodiscard]] int descriptor() const { return wake_.get(); }
   [[nodiscard]] std::vector<FirstContact> take();
   /// Whoever is not patient is told the session that the sandbox will have, if it is to have one.
-  void offer(FileIdentity sandbox, const StorePath& derivation);
+  /// False when there is nothing to offer any more: it is decided, or forgotten.
+  bool offer(FileIdentity sandbox, const StorePath& derivation);
   /// Decides a sandbox's first contact, for as long as it is not forgotten.
   void decide(FileIdentity sandbox, const std::optional<StorePath>& derivation);
   /// Whoever waits finds an empty folder; the next who asks is a first contact again.

@@ -63,7 +63,7 @@ CommandLine parse_command_line(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--without", without,
                  "behave as if there were none of: peerpidfd, links, noopen, readdirplus, "
-                 "cachedir")
+                 "cachedir, noopendir")
       ->delimiter(',');
   app.add_option("--nodes", options.most_nodes,
                  "how many files and folders of the view the kernel may know at once, 0.3 KB each")
@@ -83,9 +83,11 @@ CommandLine parse_command_line(int argc, char** argv) {
         options.view.listings_with_attributes = false;
       } else if (feature == "cachedir") {
         options.view.cached_listings = false;
+      } else if (feature == "noopendir") {
+        options.view.list_without_asking = false;
       } else {
-        throw CLI::ValidationError("--without",
-                                   "knows peerpidfd, links, noopen, readdirplus and cachedir");
+        throw CLI::ValidationError(
+            "--without", "knows peerpidfd, links, noopen, readdirplus, cachedir and noopendir");
       }
     }
     for (auto* path : {&options.sockets.run, &options.store_dir, &options.state_dir}) {

@@ -112,6 +112,9 @@ class Sessions {
   [[nodiscard]] bool join(const FirstProcess& first, const ChrootFolder& folder);
   void arrive(std::shared_ptr<Arrival> arrival);
   void open_for(const std::shared_ptr<Arrival>& arrival);
+  /// Again and again, until it is decided. held: the sandbox's pid namespace.
+  void offer_later(FileIdentity sandbox, const StorePath& derivation,
+                   std::shared_ptr<const Fd> held);
   void turn_away(FirstProcess first);
   void decline(Session& session);
   void on_first_gone(std::uint64_t number);

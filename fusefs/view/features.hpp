@@ -7,6 +7,8 @@ struct ViewFeatures {
   bool open_without_asking = true;  ///< files are opened by the kernel alone (ENOSYS to the first)
   bool listings_with_attributes = true;  ///< READDIRPLUS
   bool cached_listings = true;           ///< of folders in the store
+  bool list_without_asking =
+      true;  ///< folders are opened by the kernel alone; wants the line above
 };
 
 }  // namespace airlock::fusefs

@@ -34,6 +34,9 @@ std::string just_after(off_t place) {
   return prefix + '~';
 }
 
+/// In `var`: how often somebody may be told to come again, far more than there is time for.
+constexpr off_t first_in_var = 1u << 20;
+
 }  // namespace
 
 void Tree::list_sessions(off_t from, const std::function<bool(const Listed&)>& take) const {
@@ -49,13 +52,24 @@ void Tree::list_sessions(off_t from, const std::function<bool(const Listed&)>& t
 void Tree::list_var(const std::optional<StorePath>& derivation, off_t from,
                     const std::function<bool(const Listed&)>& take) const {
   Resolved top;
+  bool decided = false;
   {
     const std::lock_guard lock(mutex_);
     const Session* session = find(derivation);
-    if (session == nullptr || !session->tree->is_published()) return;
+    if (session == nullptr) return;
+    decided = session->tree->is_published();
     top.place = Place{session->tree, SessionTree::top};
   }
-  for (const auto& listed : list_entries(top)) {
+  if (!decided) {
+    // To wait here for long would keep everyone out who wants to change something in the folder,
+    // and behind him whoever looks for a name. So the caller gets what every folder has, and comes
+    // again.
+    const auto next = std::min(from + 1, first_in_var);
+    take({".", inode_number(""), S_IFDIR, next});
+    return;
+  }
+  for (auto& listed : list_entries(top)) {
+    listed.next += first_in_var;
     if (listed.next > from && !take(listed)) return;
   }
 }

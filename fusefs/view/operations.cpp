@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -78,11 +79,17 @@ void init(void* user_data, fuse_conn_info* connection) {
   auto& features = static_cast<View*>(user_data)->features;
   const auto has = [&](unsigned capability) { return (connection->capable & capability) != 0; };
   features.open_without_asking = features.open_without_asking && has(FUSE_CAP_NO_OPEN_SUPPORT);
+  // Before 5.2 the kernel kept no listing of a folder that it had opened by itself.
+  features.list_without_asking =
+      features.list_without_asking && features.cached_listings && has(FUSE_CAP_NO_OPENDIR_SUPPORT);
   features.listings_with_attributes =
       features.listings_with_attributes && has(FUSE_CAP_READDIRPLUS);
   // Parallel: who waits in a folder that all sandboxes have must not keep the others out.
   unsigned wanted = FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_PARALLEL_DIROPS;
   if (features.listings_with_attributes) wanted |= FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
+  // Nothing that is kept becomes invalid by itself: to look whether it has would be a question
+  // before each listing of `var`, with the folder locked.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                              FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
@@ -116,6 +123,14 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 }
 
 void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
+  if (node == var_node) {
+    // Nothing here depends on who asks. But what is about to list the folder asks this first, and
+    // here, unlike there, whoever is not known yet holds no lock of the folder's while it waits.
+    return ask_who(request, Contacts::Patience::until_decided, [request](const auto&) {
+      const auto attributes = tree_of(request).attributes(var_node);
+      fuse_reply_attr(request, &*attributes, 0);
+    });
+  }
   when_open(request, node, [request, node] {
     const auto attributes = tree_of(request).attributes(node);
     if (!attributes) return fail(request, attributes.error());
@@ -156,17 +171,21 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_open(request, file);
 }
 
-/// Where a caller that is not known yet waits: here it holds no lock of the folder's, as it does
-/// when it reads it.
+/// Whether the kernel may keep the folder's listing. What is listed in a store path never changes;
+/// everywhere else it may, or depends on who asks.
+bool listing_lasts(fuse_req_t request, fuse_ino_t node) {
+  return view_of(request).features.cached_listings && tree_of(request).is_in_store(node);
+}
+
 void opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
-  // What is listed in a store path never changes; everywhere else it may.
-  const bool cached =
-      view_of(request).features.cached_listings && tree_of(request).is_in_store(node);
-  file->cache_readdir = cached ? 1 : 0;
-  file->keep_cache = cached ? 1 : 0;
-  const auto reply = [request, copy = *file] { fuse_reply_open(request, &copy); };
-  if (node != var_node) return when_open(request, node, reply);
-  ask_who(request, Contacts::Patience::until_decided, [reply](const auto&) { reply(); });
+  // The kernel opens folders by itself from then on, and keeps every listing that it has seen the
+  // end of: see Piece.
+  if (view_of(request).features.list_without_asking)
+    return fail(request, std::errc::function_not_supported);
+  const bool lasts = listing_lasts(request, node);
+  file->cache_readdir = lasts ? 1 : 0;
+  file->keep_cache = lasts ? 1 : 0;
+  fuse_reply_open(request, file);
 }
 
 void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
@@ -181,9 +200,10 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, f
 /// A piece of a listing, as long as the kernel has room for it.
 class Piece {
  public:
-  /// full: with what a lookup of each name would answer, where that is known.
-  Piece(fuse_req_t request, std::size_t size, bool full)
-      : request_(request), buffer_(size, '\0'), full_(full) {}
+  /// full: with what a lookup of each name would answer, where that is known. lasts: the kernel may
+  /// keep the listing that this is a piece of.
+  Piece(fuse_req_t request, std::size_t size, bool full, bool lasts)
+      : request_(request), buffer_(size, '\0'), full_(full), lasts_(lasts) {}
 
   bool take(const Tree::Listed& listed) {
     fuse_entry_param entry{};
@@ -206,6 +226,10 @@ class Piece {
   }
 
   void reply() {
+    // To the kernel an empty answer is the end, and the listing complete, to be kept if it opened
+    // the folder by itself. Less than the head of an entry is the end as well, since no name is in
+    // it, but completes nothing: the next who lists asks again.
+    if (filled_ == 0 && !lasts_) filled_ = std::min(buffer_.size(), less_than_an_entry);
     if (fuse_reply_buf(request_, buffer_.data(), filled_) == 0) return;
     for (const auto node : counted_) tree_of(request_).forget(node, 1);
   }
@@ -220,28 +244,33 @@ class Piece {
     return fuse_add_direntry(request_, place, room, listed.name.c_str(), &entry.attr, listed.next);
   }
 
+  static constexpr std::size_t less_than_an_entry = 8;
+
   fuse_req_t request_;
   std::string buffer_;
   std::size_t filled_ = 0;
   bool full_;
+  bool lasts_;
   std::vector<NodeId> counted_;
 };
 
 void list(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, bool full) {
   if (node == var_node) {
-    return ask_who(request, Contacts::Patience::until_offered,
+    return ask_who(request, Contacts::Patience::until_next_offer,
                    [request, size, from, full](const auto& derivation) {
-                     Piece piece(request, size, full);
+                     Piece piece(request, size, full, false);
                      tree_of(request).list_var(
                          derivation, from, [&](const auto& listed) { return piece.take(listed); });
                      piece.reply();
                    });
   }
-  Piece piece(request, size, full);
-  const auto listed = tree_of(request).list(
-      node, from, [&](const Tree::Listed& entry) { return piece.take(entry); });
-  if (!listed) return fail(request, listed.error());
-  piece.reply();
+  when_open(request, node, [request, node, size, from, full] {
+    Piece piece(request, size, full, listing_lasts(request, node));
+    const auto listed = tree_of(request).list(
+        node, from, [&](const Tree::Listed& entry) { return piece.take(entry); });
+    if (!listed) return fail(request, listed.error());
+    piece.reply();
+  });
 }
 
 void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t from, fuse_file_info*) {

@@ -281,7 +281,7 @@ Tree::Resolved Tree::resolve_locked(const InodeTable::Node& node) const {
 
 Tree::Result<Tree::Found> Tree::look_up_session(std::string_view name, pid_t caller) {
   if (name == var_name) {
-    return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever, true};
+    return Found{var_node, attributes_of(SessionTree::Kind::folder, 0, ""), forever, false};
   }
   Place place{nursery_, SessionTree::top};
   if (name != nursery_name || caller != binder_) {

@@ -97,7 +97,8 @@ class Tree {
   /// Hands names to take, in order, from a place on, until take returns false. Not of var_node.
   [[nodiscard]] Result<void> list(NodeId id, off_t from,
                                   const std::function<bool(const Listed&)>& take);
-  /// The same of `var`, for a caller of that session's.
+  /// The same of `var`, for a caller of that session's. While that is not decided it lists ".", so
+  /// that the caller asks for what comes after it.
   void list_var(const std::optional<StorePath>& derivation, off_t from,
                 const std::function<bool(const Listed&)>& take) const;
 

@@ -6,7 +6,7 @@ import socket
 
 import boundary
 import world
-from world import MountTest, STATE, wait_for
+from world import MountTest, STATE, base, wait_for
 
 VIEW = os.path.dirname(STATE)
 FILES = 200
@@ -61,6 +61,33 @@ result = total
         self.assertEqual(build.result(one_pass), FILES)
         self.open_unstarted()  # binds nothing, or what is cached would be gone
         self.assertEqual(self.runs_without_airlock_fs(build, one_pass), FILES)
+
+    def test_the_second_walk_asks_nothing(self):
+        folder = world.add_folder("tree", {f"folder{i % 7}/file{i}": f"text {i}" for i in range(FILES)})
+        self.mediator.reveals = [folder]
+        build, _ = self.open_session()
+        walk = f"""
+top = '{VIEW}/airlock/store/{folder}'
+result = sum(os.lstat(f'{{top}}/{{name}}/{{file}}').st_size > 0
+             for name in os.listdir(top) for file in os.listdir(f'{{top}}/{{name}}'))
+"""
+        self.assertEqual(build.result(walk), FILES)
+        self.assertEqual(self.runs_without_airlock_fs(build, walk), FILES)
+
+    def test_what_may_change_is_listed_anew(self):
+        """The kernel keeps no listing but those of store paths, however often and by whom it is read."""
+        build, session = self.verified_session()
+        views = [f"{VIEW}/airlock/store", f"/proc/self/root{VIEW}/airlock/store"]
+        names = []
+        for number in range(3):
+            for view in views * 2:
+                self.assertEqual(build.result(f"result = os.listdir('{view}')"), sorted(names))
+            path = world.add_folder(f"folder{number}", {"file": "text"})
+            self.assertEqual(self.grant(session, path), (True, ""))
+            names.append(path)
+        self.assertNotIn(base("later.drv"), os.listdir(world.MOUNT))
+        later, _ = self.open_session(derivation=base("later.drv"))
+        self.assertIn(later.derivation, os.listdir(world.MOUNT))
 
     def test_sessions_beyond_a_lot_of_sockets(self):
         self.assertIn("ro", self.superblock_options())

@@ -15,6 +15,26 @@ VAR = world.MOUNT + "/var"
 WHOSE = f"result = json.load(open('{VIEW}/airlock/session.json'))['derivation']"
 LIST = f"result = os.listdir('{VIEW}')"
 
+# A listing by system calls alone: what each of them answered, the last one included.
+RAW_LIST = f"""
+def names(answer):
+    at, found = 0, []
+    while at < len(answer):
+        length = int.from_bytes(answer[at + 16:at + 18], "little")
+        found.append(answer[at + 19:at + length].split(bytes(1))[0].decode())
+        at += length
+    return found
+GETDENTS64 = {{"x86_64": 217, "aarch64": 61}}[os.uname().machine]
+folder, buffer, result = os.open('{VIEW}', os.O_RDONLY | os.O_DIRECTORY), ctypes.create_string_buffer(4096), []
+while True:
+    size = kernel.libc.syscall(GETDENTS64, folder, buffer, len(buffer))
+    if size <= 0:
+        result = [[name for name in result if name != '.'], size]
+        break
+    result += names(buffer.raw[:size])
+os.close(folder)
+"""
+
 # A nested user namespace whose root is a folder of the build's own; {view} is bound into it.
 PIVOT = """
 os.makedirs(fake + {view!r}, exist_ok=True)
@@ -369,6 +389,30 @@ result = True
                 wait_for(lambda: (boundary.SUCCEEDED, 4242) in self.mediator.events, 10,
                          "the caller to be verified")
                 self.mediator.events.clear()
+
+    def test_a_listing_ends_for_everyone_as_it_should(self):
+        """Also for who reads it by system calls; and nobody gets what another was told."""
+        self.desk.asks = lambda derivation: "quiet" not in derivation
+        quiet, one, other = (self.start_build(name) for name in ("quiet.drv", "one.drv", "other.drv"))
+        for _ in range(3):
+            self.assertEqual(quiet.result(RAW_LIST), [[], 0])
+            for build in (one, other):
+                self.assertEqual(build.result(RAW_LIST), [["airlock", "nix"], 0])
+                self.assertEqual(build.result(LIST), ["airlock", "nix"])
+            self.assertEqual(os.listdir(VAR), [])
+
+    def test_a_slow_listing_waits_for_the_answer(self):
+        """Also one by system calls, which asks nothing before: it may hold up others for a moment only."""
+        self.desk.asks = lambda derivation: "quiet" not in derivation
+        for name, expected in (("slow.drv", ["airlock", "nix"]), ("quiet.drv", [])):
+            slow, other = self.start_build(name), self.start_build("other.drv")
+            self.desk.delay[slow.derivation] = 4
+            slow.tell(do="agent", code=RAW_LIST)
+            wait_for(lambda: slow.derivation in self.desk.opened, 10, "it to be opened")
+            self.assertEqual(other.run(f"os.mkdir('{VIEW}/new')")["errno"], "EROFS")
+            self.assertIsItself(other)
+            self.assertFalse(world.select_readable(slow.process.stdout), "it did not wait")
+            self.assertEqual(slow.answer(), {"result": [expected, 0]})
 
     def test_a_slow_first_contact_keeps_nobody_else_waiting(self):
         """Whatever call it makes; those that lock the folder, or the name in it, included."""

@@ -298,7 +298,7 @@ class Surface(MountTest):
 
 
 class SurfaceOnAnOldKernel(Surface):
-    arguments = ("--without", "noopen,readdirplus,cachedir,peerpidfd,links")
+    arguments = ("--without", "noopen,noopendir,readdirplus,cachedir,peerpidfd,links")
 
 
 if __name__ == "__main__":
