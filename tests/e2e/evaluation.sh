@@ -99,6 +99,76 @@ contains "the derivation" "-a-1.drv" "$(head -n 1 "$out")"
 equal "evaluated" "2 4" "$(sed -n 2,3p "$out" | tr '\n' ' ' | sed 's/ $//')"
 equal "from stdin" "$(sed -n 1p "$out")" "$(sed -n 4p "$out")"
 
+step "a result that hangs on configuration is what the call itself would give, wherever the configuration is"
+mkdir says
+cat >says/default.nix <<'NIX'
+let
+  found = builtins.tryEval <mine>;
+  file = builtins.getEnv "HOME" + "/.config/nixpkgs/config.nix";
+in derivation {
+  name = "says"; system = builtins.currentSystem; builder = "none";
+  mine = if found.success then import found.value else "nothing";
+  home = if builtins.pathExists file then import file else "nothing";
+}
+NIX
+says=$(nix-store --add says)
+# agrees WHAT [ARGUMENT]...: the same call by Nix and by airlock's program.
+cat >agrees.sh <<'SCRIPT'
+agrees() {
+  what=$1
+  shift
+  plain=$(nix-instantiate $says "$@" 2>said) || die "$what: $(cat said)"
+  ours=$(PATH=/nix/var/airlock/bin:$PATH nix-instantiate $says "$@" 2>said) || ours=$(cat said)
+  if [ "$plain" != "$ours" ]; then
+    echo "DIFFERS: $what: $ours" >&2
+    touch differs
+  fi
+}
+SCRIPT
+outer configured "says = builtins.storePath \"$says\"; agrees = ./agrees.sh; airlockNixConfig = \"system = view-linux\";" <<'SCRIPT'
+. $agrees
+mkdir conf conf/nix home home/.config home/.config/nix home/.config/nixpkgs home/.nix-defexpr home/.nix-defexpr/channels
+echo '"a file of the build"' >mine.nix
+echo "system = conf-linux" >conf/nix/nix.conf
+echo "nix-path = mine=$PWD/mine.nix" >conf/included
+agrees "the view's nix.conf"
+(NIX_CONF_DIR=$PWD/conf/nix agrees "another NIX_CONF_DIR")
+(unset NIX_CONF_DIR; agrees "no NIX_CONF_DIR")
+(airlockNixConfig="system = other-linux"; agrees "a variable that is called like the attribute")
+(export NIX_CONFIG="nix-path = mine=$PWD/mine.nix"; agrees "a search path in NIX_CONFIG")
+(export NIX_CONFIG="max-call-depth = 900
+  nix-path = mine=mine.nix # relative"; agrees "a relative search path in NIX_CONFIG")
+(export NIX_CONFIG="include $PWD/conf/included"; agrees "a file in NIX_CONFIG")
+agrees "a search path as an option" --option nix-path mine=$PWD/mine.nix
+agrees "a relative search path as an option" --option nix-path mine=mine.nix
+(export XDG_CONFIG_HOME=$PWD/conf; agrees XDG_CONFIG_HOME)
+(export XDG_CONFIG_DIRS=$PWD/nowhere:$PWD/conf; agrees XDG_CONFIG_DIRS)
+(export NIX_USER_CONF_FILES=$PWD/conf/nix/nix.conf; agrees NIX_USER_CONF_FILES)
+(cp conf/nix/nix.conf home/.config/nix/; export HOME=$PWD/home; agrees "nix.conf in HOME"; rm home/.config/nix/nix.conf)
+(echo '"in HOME"' >home/.config/nixpkgs/config.nix; export HOME=$PWD/home; agrees "nixpkgs' configuration in HOME"
+  rm -r home/.config/nixpkgs)
+(cp mine.nix home/.nix-defexpr/channels/mine; export HOME=$PWD/home; agrees "channels in HOME")
+[ ! -e differs ] || die "some evaluations differ"
+nix-instantiate $says >$out
+SCRIPT
+before=$(evaluations)
+contains "the derivation" says.drv "$(cat "$(build configured)")"
+equal "evaluations: the view's alone" $((before + 1)) "$(evaluations)"
+outer structured "__structuredAttrs = true; airlockNixConfig = { system = \"structured-linux\"; };
+  airlockNixPath = [ \"mine=\${builtins.storePath $(nix-store --add "$(echo '"in the store"' >mine.nix; echo mine.nix)")}\" ];
+  args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin out=\${placeholder \"out\"} says=\${builtins.storePath \"$says\"}
+    agrees=\${./agrees.sh}; . \${./structured.sh}'' ];" <<'SCRIPT'
+. $agrees
+agrees "structured attributes"
+(export NIX_CONFIG="max-call-depth = 900"; agrees "NIX_CONFIG, beside structured attributes")
+agrees "an option, beside structured attributes" --option max-call-depth 900
+[ ! -e differs ] || die "some evaluations differ"
+nix-instantiate $says >$out
+SCRIPT
+before=$(evaluations)
+contains "the derivation" says.drv "$(cat "$(build structured)")"
+equal "evaluations: all three, for they name no file" $((before + 3)) "$(evaluations)"
+
 step "garbage: what the evaluation lists lives as long as it does"
 drvs=$(cat "$outside")
 ln -s "$outside" "$state/gcroots/evaluation"
