@@ -1,8 +1,6 @@
 #include "daemon/guest/evaluation.hpp"
 
-#include <sys/stat.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -27,17 +25,17 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
-std::string variable(const char* key) {
-  const char* value = std::getenv(key);
-  return value == nullptr ? std::string() : value;
-}
-
-/// What a build is for is in its environment, unless that is structured.
+/// What the machine is, as Nix calls it. Not the variable "system", which is any script's own. Nix
+/// has set the personality of a 32-bit build, so the kernel tells the builder's.
 std::string this_system() {
-  auto system = variable("system");
   utsname machine{};
-  if (system.empty() && ::uname(&machine) == 0) system = std::string(machine.machine) + "-linux";
-  return system;
+  if (::uname(&machine) != 0) return {};
+  constexpr std::pair<std::string_view, std::string_view> renamed[] = {
+      {"i386", "i686"}, {"i586", "i686"}, {"armv8l", "armv7l"}, {"ppc64le", "powerpc64le"}};
+  std::string_view here = machine.machine;
+  for (const auto& [kernels, nixs] : renamed)
+    if (here == kernels) here = nixs;
+  return std::string(here) + "-linux";
 }
 
 std::optional<std::string> real_path(const std::string& file) {

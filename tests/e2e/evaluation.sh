@@ -169,6 +169,15 @@ before=$(evaluations)
 contains "the derivation" says.drv "$(cat "$(build structured)")"
 equal "evaluations: all three, for they name no file" $((before + 3)) "$(evaluations)"
 
+step "a variable that is called system says nothing about where an evaluation can be built"
+outer own-system "says = builtins.storePath \"$says\";" <<'SCRIPT'
+system=nowhere-linux
+PATH=/nix/var/airlock/bin:$PATH nix-instantiate $says --option max-call-depth 901 >$out
+SCRIPT
+before=$(evaluations)
+contains "the derivation" says.drv "$(cat "$(build own-system)")"
+equal "evaluations" $((before + 1)) "$(evaluations)"
+
 step "garbage: what the evaluation lists lives as long as it does"
 drvs=$(cat "$outside")
 ln -s "$outside" "$state/gcroots/evaluation"
