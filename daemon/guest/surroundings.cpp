@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "daemon/guest/attributes.hpp"
 #include "daemon/guest/closed.hpp"
 #include "daemon/guest/settings.hpp"
 
@@ -74,7 +75,8 @@ class Surrounding {
   explicit Surrounding(const StoreLayout& layout) : layout_(layout) {}
 
   std::optional<Surroundings> close() {
-    const bool closed = asks_the_view(layout_) && no_user_configuration() && variables() && view();
+    const bool closed =
+        asks_the_view(layout_) && no_user_configuration() && variables() && view() && fetching();
     if (!closed) return std::nullopt;
     return std::move(found_);
   }
@@ -115,6 +117,23 @@ class Surrounding {
       lines += name + " = " + value.get<std::string>() + "\n";
     }
     if (!lines.empty()) found_.environment["airlockNixConfig"] = lines;
+    return true;
+  }
+
+  /// What the build may fetch, an evaluation of its own may fetch too, and no more.
+  bool fetching() {
+    const auto attributes = Attributes::of_this_build();
+    if (!attributes) return false;
+    if (const auto policy = attributes->text("airlockFixedOutput"))
+      found_.environment["airlockFixedOutput"] = *policy;
+    std::string names;
+    for (const auto& name : attributes->list("airlockLocks").value_or(std::vector<std::string>())) {
+      const auto path = store_path_of(layout_, name);
+      if (!path) return false;
+      found_.inputs.insert(*path);
+      names += (names.empty() ? "" : " ") + name;
+    }
+    if (!names.empty()) found_.environment["airlockLocks"] = names;
     return true;
   }
 

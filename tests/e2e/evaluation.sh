@@ -178,6 +178,41 @@ before=$(evaluations)
 contains "the derivation" says.drv "$(cat "$(build own-system)")"
 equal "evaluations" $((before + 1)) "$(evaluations)"
 
+step "what the derivation's locks allow to be fetched is fetched within an evaluation, too"
+mkdir source locks fetching
+echo fetched >source/file
+fetched=$(nix-store --add source)
+echo "[{\"url\": \"https://localhost/source.tar.gz\", \"unpack\": true,
+  \"hash\": \"sha256:$(nix-hash --type sha256 source)\"}]" >locks/own.json
+cat >fetching/default.nix <<NIX
+let
+  source = builtins.fetchTarball {
+    url = "https://localhost/source.tar.gz"; sha256 = "$(nix-hash --type sha256 --base32 source)";
+  };
+in derivation { name = "fetching"; system = "none"; builder = "none"; text = builtins.readFile "\${source}/file"; inherit source; }
+NIX
+fetching=$(nix-store --add fetching)
+outer locked "fetching = builtins.storePath \"$fetching\"; airlockLocks = [ ./locks/own.json ];" <<'SCRIPT'
+PATH=/nix/var/airlock/bin:$PATH nix-instantiate $fetching >$out
+SCRIPT
+outer locked-structured "__structuredAttrs = true; airlockLocks = [ \"\${./locks}/own.json\" ];
+  args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin out=\${placeholder \"out\"}
+    fetching=\${builtins.storePath \"$fetching\"}; . \${./locked-structured.sh}'' ];" <locked.sh
+for name in locked locked-structured; do
+  before=$(evaluations)
+  drv=$(cat "$(build "$name")")
+  contains "what '$name' fetched is an input" "$fetched" "$(references "$drv")"
+  equal "evaluations" $((before + 1)) "$(evaluations)"
+done
+
+step "a derivation that may fetch nothing does not, within an evaluation either"
+outer closed "fetching = builtins.storePath \"$fetching\"; airlockLocks = [ ./locks/own.json ]; airlockFixedOutput = \"closed\";" <<'SCRIPT'
+if nix-instantiate $fetching --option download-attempts 1 2>said; then die "it was fetched as it is"; fi
+if PATH=/nix/var/airlock/bin:$PATH nix-instantiate $fetching --option download-attempts 1 2>said; then die "it was fetched in an evaluation"; fi
+echo refused >$out
+SCRIPT
+equal "both" refused "$(cat "$(build closed)")"
+
 step "garbage: what the evaluation lists lives as long as it does"
 drvs=$(cat "$outside")
 ln -s "$outside" "$state/gcroots/evaluation"
