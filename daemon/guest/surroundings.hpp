@@ -21,10 +21,10 @@ struct Surroundings {
 };
 
 /// This process's, if a sandbox of the evaluation's own can have the same: the view's settings and
-/// channels, NIX_CONFIG, the variables that nixpkgs reads, and what the build may fetch. Nothing where there is more, such as
-/// another nix.conf, files below HOME, or a setting that names a file. The view is what says which
-/// settings the build has, since it holds with structured attributes and whatever a builder did to
-/// its variables.
+/// channels, NIX_CONFIG, the variables that nixpkgs reads, and what the build may fetch. Nothing
+/// where there is more, such as another nix.conf, files below HOME, or a setting that names a file.
+/// The view is what says which settings the build has, since it holds with structured attributes
+/// and whatever a builder did to its variables.
 [[nodiscard]] std::optional<Surroundings> closed_surroundings(const StoreLayout& layout);
 
 }  // namespace airlock::guest

@@ -45,6 +45,19 @@ equal "dev names itself" "$dev" "$(cat "$dev/me")"
 contains "out is the outer's" "-multi" "$out"
 equal "references of dev" "$(printf '%s\n' "$dev" "$out" | sort)" "$(references "$dev")"
 
+step "structured attributes, which leave the outputs in a file"
+outer structured "__structuredAttrs = true; outputs = [ \"out\" \"dev\" ];
+  args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin multi=\${./multi-inner.nix} shell=\${builtins.storePath \"$AIRLOCK_SHELL\"}
+    . \${./structured.sh}'' ];" <<'SCRIPT'
+[ -z "${out-}" ] || die "there is a variable for the output"
+exec /nix/var/airlock/bin/airlock return $(nix-instantiate $multi --argstr shell $shell --argstr name structured)
+SCRIPT
+out=$(build structured)
+dev=$(build structured -A dev)
+equal "out names itself" "$out" "$(cat "$out")"
+equal "dev names both" "$dev $out" "$(cat "$dev/me" "$dev/out" | tr '\n' ' ' | sed 's/ $//')"
+equal "references of dev" "$(printf '%s\n' "$dev" "$out" | sort)" "$(references "$dev")"
+
 step "a continuation that refers to itself under another name is refused, and one that does not is not"
 outer renamed <<'SCRIPT'
 exec /nix/var/airlock/bin/airlock return $(instantiate other 'mkdir $out; echo $out >$out/me')
