@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "daemon/guest/evaluation.hpp"
+#include "daemon/guest/sentence.hpp"
 #include "daemon/guest/store_client.hpp"
 
 namespace airlock::guest {
@@ -96,8 +97,7 @@ tl::expected<std::vector<std::string>, std::string> evaluate(const StoreLayout& 
   const auto added =
       store.add_text("evaluation.drv", derivation.unparse(layout), derivation.references());
   if (!added) return tl::unexpected(added.error());
-  if (const auto built = store.build(*added, {}, say); !built)
-    return tl::unexpected(built.error().substr(0, built.error().find('\n')));
+  if (const auto built = store.build(*added, {}, say); !built) return tl::unexpected(built.error());
   std::ifstream list(layout.print(output));
   std::vector<std::string> lines;
   for (std::string line; std::getline(list, line);) lines.push_back(line);
@@ -129,7 +129,7 @@ int print_all(const std::vector<std::string>& lines, const Call& call, StoreClie
   for (const auto& line : lines) {
     auto printed = call.root ? make_root(line, *call.root, ++number, store) : line;
     if (!printed) {
-      say("error: " + printed.error());
+      say("error: " + one_sentence(printed.error()));
       return 1;
     }
     std::puts(printed->c_str());
@@ -181,9 +181,9 @@ int drop_in(Program program, int argc, char** argv) {
     if (lines)
       return program == Program::nix_build ? build_all(*lines, *call, real)
                                            : print_all(*lines, *call, *store);
-    say((lines.error().starts_with("error") ? "" : "error: ") + lines.error());
+    say("error: " + one_sentence(lines.error()));
   } catch (const ConnectionOver& over) {
-    say(fmt::format("error: {}", over.what()));
+    say("error: " + one_sentence(over.what()));
   }
   return 1;
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/guest/attributes.hpp"
 #include "daemon/guest/copy_output.hpp"
+#include "daemon/guest/sentence.hpp"
 #include "daemon/guest/store_client.hpp"
 
 namespace airlock::guest {
@@ -54,12 +55,19 @@ class Made {
 
 void realise_and_copy(const std::string& text) {
   const auto layout = StoreLayout::from_environment();
-  const auto derivation = expect(layout.parse(text));
-  if (!derivation.is_derivation()) throw std::runtime_error(text + " is not a derivation");
+  const auto parsed = layout.parse(text);
+  if (!parsed || !parsed->is_derivation())
+    throw std::runtime_error(
+        text + " is not a derivation: give the path of one, as nix-instantiate prints it");
+  const auto& derivation = *parsed;
   const auto outer = parse_outputs(layout);
   StoreClient store(layout);
-  expect(store.build(derivation, {},
-                     [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }));
+  if (const auto built =
+          store.build(derivation, {},
+                      [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); });
+      !built)
+    throw std::runtime_error(
+        fmt::format("{} was not built, so there is nothing to return: {}", text, built.error()));
   const auto continuation = expect(store.outputs_of(derivation));
   const auto replacements = replacements_for(layout, continuation, outer);
   Made made;
@@ -111,7 +119,7 @@ int return_derivation(const std::string& derivation) {
     realise_and_copy(derivation);
     return 0;
   } catch (const std::exception& error) {
-    std::fputs(fmt::format("airlock return: {}\n", error.what()).c_str(), stderr);
+    std::fputs(fmt::format("airlock return: {}\n", one_sentence(error.what())).c_str(), stderr);
     return 1;
   }
 }

@@ -8,6 +8,7 @@ let
     elemAt
     genList
     hasContext
+    head
     isAttrs
     isBool
     isFunction
@@ -15,6 +16,7 @@ let
     isList
     isString
     length
+    match
     stringLength
     substring
     typeOf
@@ -54,7 +56,7 @@ rec {
     else if isString value && inStore value && mayName then
       builtins.storePath value
     else if isString value then
-      fail "${what} is the string '${value}', which is no store path: give a path (./file) or a package"
+      fail "${what} is the string '${head (match "([^\n]*).*" value)}', which is no store path: give a path (./file) or a package"
     else
       fail "${what} is of type ${typeOf value}, and has to be a path or a package";
 

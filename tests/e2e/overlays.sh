@@ -245,6 +245,7 @@ wrong() {
 wrong '{ overlays = [ (self: super: { }) ]; }' "overlays[0] is a function, which cannot be handed"
 wrong '{ config = { allow = x: true; }; }' "'config' holds a function"
 wrong '{ nixpkgs = "/somewhere"; }' "nixpkgs is the string '/somewhere'"
+wrong '{ nixpkgs = "a\nb"; }' "nixpkgs is the string 'a', which is no store path"
 wrong '{ script = 3; }' "'script' is of type int, and has to be a string"
 wrong '{ surprise = 1; }' "there is no argument 'surprise' (other attributes of the derivation go into 'attributes')"
 wrong '{ attributes.script = "x"; }' "attributes.script is an argument of its own"
