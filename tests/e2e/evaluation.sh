@@ -25,6 +25,7 @@ export PATH=/nix/var/airlock/bin:\$PATH
 $2
 SCRIPT
 }
+results() { find /nix/store -maxdepth 1 -name '*-evaluation' | wc -l; }
 evaluations() { query "select count(*) from sessions where derivation like '%-evaluation.drv'"; }
 
 step "the same call in two builds is evaluated once"
@@ -80,12 +81,28 @@ equal "built" "a 1 a 1" "$(sed -n 5,6p "$out" | tr '\n' ' ' | sed 's/ $//')"
 contains "the root's name" "/link!dev" "$(sed -n 7p "$out")"
 contains "the root" ".drv" "$(sed -n 8p "$out")"
 
-step "a failing evaluation: Nix's own message, a failure's status, nothing kept"
-asks failing 'status=0; nix-instantiate -E "throw \"no such luck\"" 2>said || status=$?; echo $status >$out; cat said >>$out'
+step "a failing evaluation: what Nix itself says, and its status; nothing kept"
+cat >fails.sh <<'SCRIPT'
+fails() {
+  plain=0 ours=0
+  nix-instantiate "$@" >plain.out 2>plain.said || plain=$?
+  PATH=/nix/var/airlock/bin:$PATH nix-instantiate "$@" >ours.out 2>ours.said || ours=$?
+  [ $plain = $ours ] || die "status: $plain, and $ours"
+  cat plain.out plain.said >plain
+  cat ours.out ours.said >ours
+  diff plain ours >&2 || die "it says something else: $*"
+  cat ours >>$out
+}
+SCRIPT
+outer failing "fails = ./fails.sh; tree = builtins.storePath \"$tree\";" <<'SCRIPT'
+. $fails
+fails -E "builtins.trace \"before that\" (throw \"no such luck\")"
+fails $tree --argstr shell $shell -A absent
+SCRIPT
 out=$(build failing)
-equal "status" 1 "$(head -n 1 "$out")"
 contains "the message" "no such luck" "$(cat "$out")"
-equal "evaluations, each with a result but this one" "$(evaluations)" "$(($(find /nix/store -maxdepth 1 -name '*-evaluation' | wc -l) + 1))"
+equal "the trace" 1 "$(grep -c "before that$" "$out")"
+equal "evaluations, each with a result but these two" "$(evaluations)" "$(($(results) + 2))"
 
 step "a call that is not closed runs as it is"
 asks as-is 'cp -r $tree copy; chmod -R u+w copy; mkdir lib; mv copy/default.nix lib/; echo "import ./lib" >copy/default.nix; mv lib copy/
@@ -151,9 +168,9 @@ agrees "a relative search path as an option" --option nix-path mine=mine.nix
 [ ! -e differs ] || die "some evaluations differ"
 nix-instantiate $says >$out
 SCRIPT
-before=$(evaluations)
+before=$(results)
 contains "the derivation" says.drv "$(cat "$(build configured)")"
-equal "evaluations: the view's alone" $((before + 1)) "$(evaluations)"
+equal "results of evaluations: the view's alone" $((before + 1)) "$(results)"
 outer structured "__structuredAttrs = true; airlockNixConfig = { system = \"structured-linux\"; };
   airlockNixPath = [ \"mine=\${builtins.storePath $(nix-store --add "$(echo '"in the store"' >mine.nix; echo mine.nix)")}\" ];
   args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin out=\${placeholder \"out\"} says=\${builtins.storePath \"$says\"}
@@ -165,18 +182,18 @@ agrees "an option, beside structured attributes" --option max-call-depth 900
 [ ! -e differs ] || die "some evaluations differ"
 nix-instantiate $says >$out
 SCRIPT
-before=$(evaluations)
+before=$(results)
 contains "the derivation" says.drv "$(cat "$(build structured)")"
-equal "evaluations: all three, for they name no file" $((before + 3)) "$(evaluations)"
+equal "results of evaluations: all three, for they name no file" $((before + 3)) "$(results)"
 
 step "a variable that is called system says nothing about where an evaluation can be built"
 outer own-system "says = builtins.storePath \"$says\";" <<'SCRIPT'
 system=nowhere-linux
 PATH=/nix/var/airlock/bin:$PATH nix-instantiate $says --option max-call-depth 901 >$out
 SCRIPT
-before=$(evaluations)
+before=$(results)
 contains "the derivation" says.drv "$(cat "$(build own-system)")"
-equal "evaluations" $((before + 1)) "$(evaluations)"
+equal "results of evaluations" $((before + 1)) "$(results)"
 
 step "what the derivation's locks allow to be fetched is fetched within an evaluation, too"
 mkdir source locks fetching
@@ -199,11 +216,27 @@ outer locked-structured "__structuredAttrs = true; airlockLocks = [ \"\${./locks
   args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin out=\${placeholder \"out\"}
     fetching=\${builtins.storePath \"$fetching\"}; . \${./locked-structured.sh}'' ];" <locked.sh
 for name in locked locked-structured; do
-  before=$(evaluations)
+  before=$(results)
   drv=$(cat "$(build "$name")")
   contains "what '$name' fetched is an input" "$fetched" "$(references "$drv")"
-  equal "evaluations" $((before + 1)) "$(evaluations)"
+  equal "results of evaluations" $((before + 1)) "$(results)"
 done
+
+step "locked in a source of the derivation's alone: not in an evaluation that does not name it, and so by the call as it is"
+mkdir -p pinning/npins
+cat >pinning/npins/sources.json <<JSON
+{"pins": {"source": {"type": "Git", "repository": {"type": "GitHub", "owner": "o", "repo": "r"}, "branch": "main",
+  "revision": "$(printf '1%.0s' {1..40})", "url": "https://localhost/source.tar.gz",
+  "hash": "$(nix-hash --type sha256 --base32 source)"}}, "version": 3}
+JSON
+outer pinned "fetching = builtins.storePath \"$fetching\"; src = ./pinning;" <<'SCRIPT'
+PATH=/nix/var/airlock/bin:$PATH nix-instantiate $fetching --option download-attempts 1 >$out 2>said || die "$(cat said)"
+if grep -F 'error:' said; then die "the evaluation that failed is shown"; fi
+SCRIPT
+before=$(results)
+drv=$(cat "$(build pinned)")
+contains "what it fetched is an input" "$fetched" "$(references "$drv")"
+equal "results of evaluations" "$before" "$(results)"
 
 step "a derivation that may fetch nothing does not, within an evaluation either"
 outer closed "fetching = builtins.storePath \"$fetching\"; airlockLocks = [ ./locks/own.json ]; airlockFixedOutput = \"closed\";" <<'SCRIPT'
