@@ -222,6 +222,20 @@ for name in locked locked-structured; do
   equal "results of evaluations" $((before + 1)) "$(results)"
 done
 
+step "instantiate.nix makes the same from outside, with settings and locks"
+outer both-inside "fetching = builtins.storePath \"$fetching\"; airlockLocks = [ ./locks/own.json ];
+  airlockNixConfig = \"show-trace = true\\nmax-call-depth = 902\";" <locked.sh
+cat >both-outside.nix <<NIX
+import $nix_files/instantiate.nix {
+  nix = builtins.storePath "$AIRLOCK_NIX"; file = builtins.storePath "$fetching";
+  settings = { max-call-depth = 902; show-trace = true; }; locks = [ ./locks/own.json ];
+}
+NIX
+inside=$(build both-inside)
+before=$(evaluations)
+equal "its output" "$(cat "$inside")" "$(cat "$(build both-outside)")"
+equal "evaluations" "$before" "$(evaluations)"
+
 step "locked in a source of the derivation's alone: not in an evaluation that does not name it, and so by the call as it is"
 mkdir -p pinning/npins
 cat >pinning/npins/sources.json <<JSON
