@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "daemon/guest/evaluation.hpp"
+#include "daemon/guest/sentence.hpp"
 #include "daemon/guest/store_client.hpp"
 
 namespace airlock::guest {
@@ -85,24 +86,24 @@ std::string evaluator_beside(const std::string& program) {
   return error ? std::string() : (folder / "nix-instantiate").string();
 }
 
-/// The lines that the evaluation gives, building it where that was not done before. The error is
-/// for the user, and preceded by what the evaluator said.
-tl::expected<std::vector<std::string>, std::string> evaluate(const StoreLayout& layout,
-                                                             const Evaluation& evaluation,
-                                                             StoreClient& store) {
+/// The lines that the evaluation gives, building it where that was not done before. What it has
+/// said is shown once it has succeeded. Nothing if it did not: then plain Nix says why, in its own
+/// words and in those alone, and nothing is remembered.
+std::optional<std::vector<std::string>> evaluate(const StoreLayout& layout,
+                                                 const Evaluation& evaluation, StoreClient& store) {
   const auto made = derivation_of(layout, evaluation);
-  if (!made) return tl::unexpected(made.error());
+  if (!made) return std::nullopt;
   const auto& [derivation, output] = *made;
   const auto added =
       store.add_text("evaluation.drv", derivation.unparse(layout), derivation.references());
-  if (!added) return tl::unexpected(added.error());
-  if (const auto built = store.build(*added, {}, say); !built)
-    return tl::unexpected(built.error().substr(0, built.error().find('\n')));
+  std::string log;
+  const auto keep = [&](const std::string& line) { log += line + "\n"; };
+  if (!added || !store.build(*added, {}, keep)) return std::nullopt;
   std::ifstream list(layout.print(output));
   std::vector<std::string> lines;
   for (std::string line; std::getline(list, line);) lines.push_back(line);
-  if (list.bad() || !list.eof())
-    return tl::unexpected(fmt::format("cannot read {}", layout.print(output)));
+  if (list.bad() || !list.eof()) return std::nullopt;
+  std::fputs(log.c_str(), stderr);
   return lines;
 }
 
@@ -129,7 +130,7 @@ int print_all(const std::vector<std::string>& lines, const Call& call, StoreClie
   for (const auto& line : lines) {
     auto printed = call.root ? make_root(line, *call.root, ++number, store) : line;
     if (!printed) {
-      say("error: " + printed.error());
+      say("error: " + one_sentence(printed.error()));
       return 1;
     }
     std::puts(printed->c_str());
@@ -167,23 +168,21 @@ int drop_in(Program program, int argc, char** argv) {
     put_back(call->expressions.front());
   }
   const auto layout = StoreLayout::from_environment();
-  std::optional<Evaluation> evaluation;
   std::optional<StoreClient> store;
+  std::optional<std::vector<std::string>> lines;
   try {
     store.emplace(layout);
-    evaluation = close(layout, *call, evaluator_beside(real), *store);
+    if (const auto evaluation = close(layout, *call, evaluator_beside(real), *store))
+      lines = evaluate(layout, *evaluation, *store);
   } catch (const ConnectionOver&) {
     // The real program meets the same, and says so in its own words.
   }
-  if (!evaluation) return run(real, words);
+  if (!lines) return run(real, words);
+  if (program == Program::nix_build) return build_all(*lines, *call, real);
   try {
-    const auto lines = evaluate(layout, *evaluation, *store);
-    if (lines)
-      return program == Program::nix_build ? build_all(*lines, *call, real)
-                                           : print_all(*lines, *call, *store);
-    say((lines.error().starts_with("error") ? "" : "error: ") + lines.error());
+    return print_all(*lines, *call, *store);
   } catch (const ConnectionOver& over) {
-    say(fmt::format("error: {}", over.what()));
+    say("error: " + one_sentence(over.what()));
   }
   return 1;
 }

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "daemon/core/store_layout.hpp"
+#include "daemon/guest/surroundings.hpp"
 #include "fusefs/boundary/fd.hpp"
 
 namespace airlock::guest {
@@ -24,7 +24,7 @@ int fail(const std::string& sentence) {
 
 /// What `airlock/env` sets for a shell.
 void set_environment(const StoreLayout& layout) {
-  const auto view = layout.state_dir.substr(0, layout.state_dir.rfind('/'));
+  const auto view = view_of(layout);
   const char* temporary = std::getenv("TMPDIR");
   const auto home = std::string(temporary == nullptr ? "/tmp" : temporary) + "/airlock-home";
   ::mkdir(home.c_str(), 0700);

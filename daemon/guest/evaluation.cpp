@@ -1,18 +1,17 @@
 #include "daemon/guest/evaluation.hpp"
 
-#include <sys/stat.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "daemon/core/hash.hpp"
 #include "daemon/guest/closed.hpp"
+#include "daemon/guest/settings.hpp"
+#include "daemon/guest/surroundings.hpp"
 
 namespace airlock::guest {
 namespace {
@@ -20,27 +19,23 @@ namespace {
 constexpr const char* name = "evaluation";
 constexpr const char* builder = "/airlock/bin/airlock";
 
-std::string view_of(const StoreLayout& layout) {
-  return layout.state_dir.substr(0, layout.state_dir.rfind('/'));
-}
-
 std::string join(const std::vector<std::string>& words) {
   std::string text;
   for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
   return text;
 }
 
-std::string variable(const char* key) {
-  const char* value = std::getenv(key);
-  return value == nullptr ? std::string() : value;
-}
-
-/// What a build is for is in its environment, unless that is structured.
+/// What the machine is, as Nix calls it. Not the variable "system", which is any script's own. Nix
+/// has set the personality of a 32-bit build, so the kernel tells the builder's.
 std::string this_system() {
-  auto system = variable("system");
   utsname machine{};
-  if (system.empty() && ::uname(&machine) == 0) system = std::string(machine.machine) + "-linux";
-  return system;
+  if (::uname(&machine) != 0) return {};
+  constexpr std::pair<std::string_view, std::string_view> renamed[] = {
+      {"i386", "i686"}, {"i586", "i686"}, {"armv8l", "armv7l"}, {"ppc64le", "powerpc64le"}};
+  std::string_view here = machine.machine;
+  for (const auto& [kernels, nixs] : renamed)
+    if (here == kernels) here = nixs;
+  return std::string(here) + "-linux";
 }
 
 std::optional<std::string> real_path(const std::string& file) {
@@ -57,8 +52,9 @@ class Closing {
   std::optional<Evaluation> close(Call& call, const std::string& evaluator) {
     evaluation_.system = this_system();
     evaluation_.program = evaluator;
-    const bool closed = store_file(evaluator) && settings() && search_path() && included(call) &&
-                        expressions(call) && arguments(call) && channels() && all_visible();
+    const bool closed = store_file(evaluator) && surroundings() && search_path() &&
+                        included(call) && expressions(call) && arguments(call) && channels() &&
+                        all_visible();
     if (!closed) return std::nullopt;
     evaluation_.arguments = evaluator_arguments(call);
     return std::move(evaluation_);
@@ -76,25 +72,12 @@ class Closing {
     return path.has_value();
   }
 
-  /// Variables that the evaluator, or nixpkgs, reads. One that would change what the daemon or the
-  /// configuration is keeps the call from being closed.
-  bool settings() {
-    const auto conf_dir = variable("NIX_CONF_DIR");
-    if (!conf_dir.empty() && conf_dir != view_of(layout_) + "/airlock") return false;
-    if (!variable("NIX_USER_CONF_FILES").empty()) return false;
-    const auto remote = variable("NIX_REMOTE");
-    if (!remote.empty() && remote != "daemon" && remote != "auto") return false;
-    for (char** entry = environ; *entry != nullptr; ++entry) {
-      const std::string_view text = *entry;
-      const auto key = std::string(text.substr(0, text.find('=')));
-      const bool passes =
-          key.starts_with("NIXPKGS_") || key == "NIX_CONFIG" || key == "airlockNixConfig";
-      const auto value = passes ? variable(key.c_str()) : std::string();
-      if (value.empty()) continue;
-      if (!take(closed_string(layout_, value))) return false;
-      evaluation_.environment[key] = value;
-    }
-    return true;
+  bool surroundings() {
+    auto closed = closed_surroundings(layout_);
+    if (!closed) return false;
+    evaluation_.environment = std::move(closed->environment);
+    channels_ = std::move(closed->channels);
+    return take(closed->inputs);
   }
 
   /// An entry with what it leads to in place of its path.
@@ -176,21 +159,20 @@ class Closing {
       if (!take(argument.is_string ? closed_string(layout_, argument.value)
                                    : closed_expression(layout_, argument.value)))
         return false;
-    for (const auto& word : call.settings)
-      if (!take(closed_string(layout_, word))) return false;
+    for (std::size_t i = 0; i < call.settings.size(); ++i) {
+      if (call.settings[i] != "--option") continue;
+      if (!names_no_file(call.settings[i + 1])) return false;
+      i += 2;
+    }
     return true;
   }
 
   /// What the view has as Nix's default search path follows from the derivation.
   bool channels() {
     if (!needs_channels_) return true;
-    std::ifstream stream(view_of(layout_) + "/airlock/session.json");
-    const auto document = nlohmann::json::parse(stream, nullptr, false);
-    if (!document.is_object() || !document.contains("nixPath")) return false;
-    for (const auto& entry : document["nixPath"]) {
-      const auto text = entry.get<std::string>();
-      if (!store_file(text.substr(text.find('=') + 1))) return false;
-      evaluation_.search_path.push_back(text);
+    for (const auto& entry : channels_) {
+      if (!store_file(entry.substr(entry.find('=') + 1))) return false;
+      evaluation_.search_path.push_back(entry);
     }
     return true;
   }
@@ -204,6 +186,7 @@ class Closing {
   const StoreLayout& layout_;
   StoreClient& store_;
   Evaluation evaluation_;
+  std::vector<std::string> channels_;
   bool needs_channels_ = false;
 };
 

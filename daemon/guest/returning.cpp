@@ -6,13 +6,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <stdexcept>
 
+#include "daemon/guest/attributes.hpp"
 #include "daemon/guest/copy_output.hpp"
+#include "daemon/guest/sentence.hpp"
 #include "daemon/guest/store_client.hpp"
 
 namespace airlock::guest {
@@ -24,18 +22,6 @@ template <class T>
 T expect(tl::expected<T, std::string> result) {
   if (!result) throw std::runtime_error(result.error());
   if constexpr (!std::is_void_v<T>) return *std::move(result);
-}
-
-/// With structured attributes, Nix leaves them in this file.
-std::map<std::string, std::string> structured_outputs(const char* file) {
-  std::map<std::string, std::string> outputs;
-  std::ifstream stream(file);
-  const auto document = nlohmann::json::parse(stream, nullptr, false);
-  if (!document.is_object() || !document.contains("outputs")) return outputs;
-  const auto& named = document["outputs"];
-  for (const auto& [name, path] : named.items())
-    if (path.is_string()) outputs.emplace(name, path.get<std::string>());
-  return outputs;
 }
 
 Outputs parse_outputs(const StoreLayout& layout) {
@@ -69,12 +55,19 @@ class Made {
 
 void realise_and_copy(const std::string& text) {
   const auto layout = StoreLayout::from_environment();
-  const auto derivation = expect(layout.parse(text));
-  if (!derivation.is_derivation()) throw std::runtime_error(text + " is not a derivation");
+  const auto parsed = layout.parse(text);
+  if (!parsed || !parsed->is_derivation())
+    throw std::runtime_error(
+        text + " is not a derivation: give the path of one, as nix-instantiate prints it");
+  const auto& derivation = *parsed;
   const auto outer = parse_outputs(layout);
   StoreClient store(layout);
-  expect(store.build(derivation, {},
-                     [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }));
+  if (const auto built =
+          store.build(derivation, {},
+                      [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); });
+      !built)
+    throw std::runtime_error(
+        fmt::format("{} was not built, so there is nothing to return: {}", text, built.error()));
   const auto continuation = expect(store.outputs_of(derivation));
   const auto replacements = replacements_for(layout, continuation, outer);
   Made made;
@@ -89,14 +82,12 @@ void realise_and_copy(const std::string& text) {
 
 tl::expected<std::map<std::string, std::string>, std::string> outputs_to_make(
     const StoreLayout& layout) {
-  std::map<std::string, std::string> outputs;
-  if (const char* file = std::getenv("NIX_ATTRS_JSON_FILE")) outputs = structured_outputs(file);
-  if (outputs.empty()) {
-    const char* names = std::getenv("outputs");
-    std::istringstream words(names != nullptr ? names : "out");
-    for (std::string name; words >> name;)
-      if (const char* path = std::getenv(name.c_str())) outputs.emplace(name, path);
-  }
+  const auto attributes = Attributes::of_this_build();
+  if (!attributes)
+    return tl::unexpected<std::string>(
+        "the file that NIX_ATTRS_JSON_FILE names cannot be read, and neither can "
+        "$NIX_BUILD_TOP/.attrs.json: leave both as Nix has made them");
+  auto outputs = attributes->outputs();
   if (outputs.empty())
     return tl::unexpected<std::string>(
         "this is not the builder of a derivation: neither $out nor $outputs says what to make");
@@ -128,7 +119,7 @@ int return_derivation(const std::string& derivation) {
     realise_and_copy(derivation);
     return 0;
   } catch (const std::exception& error) {
-    std::fputs(fmt::format("airlock return: {}\n", error.what()).c_str(), stderr);
+    std::fputs(fmt::format("airlock return: {}\n", one_sentence(error.what())).c_str(), stderr);
     return 1;
   }
 }

@@ -9,8 +9,8 @@
 
 namespace airlock::guest {
 
-/// The outputs that this build has to make, by name: from NIX_ATTRS_JSON_FILE, or the variable
-/// `outputs` and those it names. The error is one sentence.
+/// The outputs that this build has to make, by name, as Attributes has them. The error is
+/// one sentence.
 [[nodiscard]] tl::expected<std::map<std::string, std::string>, std::string> outputs_to_make(
     const StoreLayout& layout);
 

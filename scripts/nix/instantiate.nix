@@ -9,15 +9,20 @@
 , attrs ? [ ] # attributes of it, as -A
 , args ? { } # strings are passed as strings, { expr = "…"; } as expressions
 , nixPath ? [ ] # [ "nixpkgs=${…}" ]
+, settings ? { } # lines of nix.conf: airlockNixConfig
+, locks ? [ ] # lock files: airlockLocks
 , system ? builtins.currentSystem
 , name ? "evaluation"
 }:
 let
   common = import ./evaluator-words.nix;
+  checked = import ./inputs.nix (sentence: throw "airlock's instantiate: ${sentence}");
 in
 derivation ({
   inherit name system;
   builder = "/nix/var/airlock/bin/airlock";
   args = [ "evaluate" "${nix}/bin/nix-instantiate" ] ++ common.words { inherit file expr attrs args; };
   requiredSystemFeatures = [ "airlock" ];
-} // (if nixPath == [ ] then { } else { airlockNixPath = nixPath; }))
+} // (if nixPath == [ ] then { } else { airlockNixPath = nixPath; })
+  // (if settings == { } then { } else { airlockNixConfig = checked.settings "settings" settings; })
+  // (if locks == [ ] then { } else { airlockLocks = checked.inputs "locks" locks; }))

@@ -151,6 +151,87 @@ equal "built inside" 'first overlay, then the second, as said 1 a${b}"c' "$(cat 
 contains "its log" "http-connections = 20" "$(cat use.log)"
 equal "references" "$(readlink "$recursed")" "$(references "$recursed")"
 
+step "lib.nix: what mkDerivation takes is where it belongs, with structured attributes and without"
+mkdir -p tool/bin
+printf '#!%s\necho "the tool"\n' "$AIRLOCK_SHELL/bin/sh" >tool/bin/tool
+chmod +x tool/bin/tool
+echo '[]' >locks.json
+ln -s "$nixpkgs" nixpkgs-link
+mkdir more-locks
+echo '[]' >more-locks/more.json
+cat >more.nix <<'NIX'
+{ structured ? false }:
+import ./use.nix { arguments = {
+  nixpkgs = ./nixpkgs-link;
+  system = null;
+  locks = [ ./locks.json ];
+  outputs = [ "out" "dev" ];
+  buildInputs = [ ./tool null ];
+  nativeBuildInputs = [ { outPath = "/nowhere"; bin = ./tool; } ];
+  env = { GREETING = "it's $HOME, \"quoted\""; YES = true; NO = false; NUMBER = 3; };
+  passthru = { answer = 42; };
+  meta = { description = "more"; };
+  settings = { http-connections = 20; system-features = [ "a" "b" ]; };
+  attributes = {
+    __structuredAttrs = structured;
+    words = [ "a" "b" ]; yes = true; no = false; nothing = null;
+    passAsFile = [ "long" ]; long = "a long text";
+    PATH = "/somewhere";
+    requiredSystemFeatures = [ ];
+    airlockNixPath = [ "mine=${./other}" ];
+    airlockNixConfig = if structured then { connect-timeout = 7; } else "connect-timeout = 7";
+    airlockLocks = [ "${./more-locks}/more.json" ];
+    preferLocalBuild = true;
+  };
+  script = ''
+    {
+      echo "$GREETING|$YES|$NO|$NUMBER"
+      tool
+      case $PATH in *:/somewhere) echo "PATH goes on" ;; esac
+      grep -E '^(http-connections|connect-timeout|system-features)' /nix/var/airlock/nix.conf
+      nix-instantiate --eval -E '(import <nixpkgs> { }).greeting'
+      nix-instantiate --eval -E 'builtins.readFile <mine>'
+      echo "$outputs"
+    } >$out
+    if [ -e "''${NIX_ATTRS_JSON_FILE-}" ]; then
+      cat "$NIX_ATTRS_JSON_FILE"
+    else
+      echo "$words|$yes|$no|$nothing|$(cat $longPath)|$airlockLocks"
+    fi >$dev
+  '';
+}; }
+NIX
+expected="it's \$HOME, \"quoted\"|1||3
+the tool
+PATH goes on
+http-connections = 20
+system-features = a b
+connect-timeout = 7
+\"first overlay, then the second, as said\"
+\"other\\n\"
+out dev"
+for structured in false true; do
+  out=$(nix-build --no-out-link more.nix --arg structured $structured 2>more.log) || fail "$(cat more.log)"
+  equal "what it sees, structured: $structured" "$(sort <<<"$expected")" "$(sort "$out")"
+  dev=$(nix-build --no-out-link more.nix --arg structured $structured -A dev 2>more.log) || fail "$(cat more.log)"
+  case $structured in
+    false)
+      contains "attributes" "a b|1|||a long text|" "$(cat "$dev")"
+      contains "locks" "more-locks/more.json" "$(cat "$dev")"
+      contains "locks" "-locks.json" "$(cat "$dev")"
+      ;;
+    true)
+      equal "attributes" "$(printf '%s\n' '["a","b"]' true false null 2)" \
+        "$(python3 -c 'import json, sys
+a = json.load(open(sys.argv[1]))
+for each in a["words"], a["yes"], a["no"], a["nothing"], len(a["airlockLocks"]): print(json.dumps(each, separators=(",", ":")))' "$dev")"
+      ;;
+  esac
+  equal "passthru and meta" '[42,42,"more",42]' "$(nix-instantiate --eval --strict --json -E "
+    let it = import ./more.nix { structured = $structured; };
+    in [ it.answer it.dev.answer it.out.meta.description it.passthru.answer ]")"
+done
+
 step "lib.nix: the configuration by file; an argument that is wrong is one sentence"
 recursed=$(nix-build --no-out-link use.nix --arg arguments '{ config = ./config.nix; script = "nix-instantiate --eval --strict -E \"(import <nixpkgs> { }).config.from\" >$out"; }' 2>use.log) ||
   fail "$(cat use.log)"
@@ -164,8 +245,20 @@ wrong() {
 wrong '{ overlays = [ (self: super: { }) ]; }' "overlays[0] is a function, which cannot be handed"
 wrong '{ config = { allow = x: true; }; }' "'config' holds a function"
 wrong '{ nixpkgs = "/somewhere"; }' "nixpkgs is the string '/somewhere'"
+wrong '{ nixpkgs = "a\nb"; }' "nixpkgs is the string 'a', which is no store path"
 wrong '{ script = 3; }' "'script' is of type int, and has to be a string"
-wrong '{ surprise = 1; }' "there is no argument 'surprise'"
+wrong '{ surprise = 1; }' "there is no argument 'surprise' (other attributes of the derivation go into 'attributes')"
+wrong '{ attributes.script = "x"; }' "attributes.script is an argument of its own"
+wrong '{ attributes.args = [ ]; }' "attributes.args would replace what runs 'script'"
+wrong '{ attributes.some = { }; }' "attributes.some is a set, which only structured attributes hold"
+wrong '{ attributes.airlockLocks = "x"; }' "attributes.airlockLocks is of type string, and has to be a list"
+wrong '{ attributes.NIXPKGS_CONFIG = "x"; }' "the variable 'NIXPKGS_CONFIG' is there twice"
+wrong '{ env = { A = 1; }; attributes.A = 2; }' "the variable 'A' is there twice"
+wrong '{ env.A = [ ]; }' "env.A is of type list"
+wrong '{ env."a b" = ""; __structuredAttrs = true; }' "env.a b is no name"
+wrong '{ meta = { }; attributes.meta = { }; }' "'meta' is there twice"
+wrong '{ buildInputs = [ "gcc" ]; }' "buildInputs[0] is the string 'gcc', which is no store path"
+wrong '{ outputs = "out"; }' "'outputs' is of type string, and has to be a list of names"
 wrong '{ settings = { a = { }; }; }' "settings.a is of type set"
 refuses "a missing argument" nix-instantiate --eval -E "((import $lib/lib.nix).recursive { name = \"x\"; script = \"\"; }).drvPath"
 contains "a missing argument" "'nix' is missing" "$output"

@@ -45,6 +45,19 @@ equal "dev names itself" "$dev" "$(cat "$dev/me")"
 contains "out is the outer's" "-multi" "$out"
 equal "references of dev" "$(printf '%s\n' "$dev" "$out" | sort)" "$(references "$dev")"
 
+step "structured attributes, which leave the outputs in a file"
+outer structured "__structuredAttrs = true; outputs = [ \"out\" \"dev\" ];
+  args = [ \"-euc\" ''export PATH=$AIRLOCK_NIX/bin:$AIRLOCK_SHELL/bin multi=\${./multi-inner.nix} shell=\${builtins.storePath \"$AIRLOCK_SHELL\"}
+    . \${./structured.sh}'' ];" <<'SCRIPT'
+[ -z "${out-}" ] || die "there is a variable for the output"
+exec /nix/var/airlock/bin/airlock return $(nix-instantiate $multi --argstr shell $shell --argstr name structured)
+SCRIPT
+out=$(build structured)
+dev=$(build structured -A dev)
+equal "out names itself" "$out" "$(cat "$out")"
+equal "dev names both" "$dev $out" "$(cat "$dev/me" "$dev/out" | tr '\n' ' ' | sed 's/ $//')"
+equal "references of dev" "$(printf '%s\n' "$dev" "$out" | sort)" "$(references "$dev")"
+
 step "a continuation that refers to itself under another name is refused, and one that does not is not"
 outer renamed <<'SCRIPT'
 exec /nix/var/airlock/bin/airlock return $(instantiate other 'mkdir $out; echo $out >$out/me')
@@ -73,6 +86,15 @@ exec /nix/var/airlock/bin/airlock return $(instantiate failing 'echo no luck tod
 SCRIPT
 refuses "a failing continuation" build failing
 contains "its log" "no luck today" "$output"
+outer two-failing <<'SCRIPT'
+drv=$(nix-instantiate -E "let fail = name: more: derivation { inherit name more; system = builtins.currentSystem;
+  builder = builtins.storePath \"$shell\" + \"/bin/sh\"; args = [ \"-c\" \"exit 3\" ]; }; in fail \"top\" [ (fail \"one\" 1) (fail \"two\" 2) ]")
+if /nix/var/airlock/bin/airlock return $drv 2>reason; then die "it was returned"; fi
+cat reason >$out
+SCRIPT
+said=$(cat "$(build two-failing)")
+equal "lines, of two that failed" 1 "$(wc -l <<<"$said")"
+contains "which is missing" "-top.drv was not built, so there is nothing to return: builder for" "$said"
 outer lacking 'outputs = [ "out" "doc" ];' <<'SCRIPT'
 exec /nix/var/airlock/bin/airlock return $(instantiate lacking 'echo >$out')
 SCRIPT
@@ -94,7 +116,10 @@ done
 if /nix/var/airlock/bin/airlock return $shell 2>>$out; then die "a path that is no derivation was returned"; fi
 if /nix/var/airlock/bin/airlock return relative.drv 2>>$out; then die "no path was returned"; fi
 SCRIPT
-contains "no derivation" "is not a derivation" "$(cat "$(build usage)")"
+said=$(cat "$(build usage)")
+contains "no derivation" "is not a derivation: give the path of one" "$said"
+contains "no path" "relative.drv is not a derivation: give the path of one" "$said"
+equal "lines" 2 "$(wc -l <<<"$said")"
 
 step "returning.nix"
 cat >made.nix <<NIX
