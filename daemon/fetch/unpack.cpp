@@ -60,31 +60,43 @@ class Unpacking {
   Done one(archive_entry* entry) {
     const char* name = archive_entry_pathname(entry);
     if (name == nullptr) return refused("", "has no name");
-    if (++entries_ > limits_.entries)
-      return tl::unexpected(fmt::format("the archive has more than {} entries", limits_.entries));
+    if (auto done = count_one(); !done) return done;
     if (archive_entry_hardlink(entry) != nullptr) return refused(name, "is a hard link");
     const auto parts = parts_of(name, limits_.depth);
     if (!parts) return tl::unexpected(parts.error());
     const auto type = archive_entry_filetype(entry);
-    if (type == AE_IFDIR) return enter(*parts, name).map([](const Fd&) {});
+    if (type == AE_IFDIR) return enter(*parts, parts->size(), name).map([](const Fd&) {});
     if (type != AE_IFREG && type != AE_IFLNK)
       return refused(name, "is neither file, folder nor symlink");
     if (parts->empty()) return refused(name, "is no folder");
     auto parents = *parts;
     parents.pop_back();
-    const auto folder = enter(parents, name);
+    const auto folder = enter(parents, parts->size(), name);
     if (!folder) return tl::unexpected(folder.error());
     return type == AE_IFREG ? file(folder->get(), parts->back(), entry)
                             : link(folder->get(), parts->back(), entry);
   }
 
  private:
-  /// Makes what is missing on the way; never goes through a link.
-  tl::expected<Fd, std::string> enter(const std::vector<std::string>& parts,
-                                      std::string_view name) const {
+  Done count_one() {
+    if (++entries_ <= limits_.entries) return {};
+    return tl::unexpected(
+        fmt::format("the archive makes more than {} files, folders and links: use a smaller one",
+                    limits_.entries));
+  }
+
+  /// Makes what is missing on the way; never goes through a link. What is made counts, since a few
+  /// names can imply very many folders; but for the entry's own folder, which was counted as an
+  /// entry: the `own`th part.
+  tl::expected<Fd, std::string> enter(const std::vector<std::string>& parts, std::size_t own,
+                                      std::string_view name) {
     Fd at(::fcntl(folder_, F_DUPFD_CLOEXEC, 0));
+    std::size_t number = 0;
     for (const auto& part : parts) {
-      if (::mkdirat(at.get(), part.c_str(), 0700) != 0 && errno != EEXIST) return failed(name);
+      const bool made = ::mkdirat(at.get(), part.c_str(), 0700) == 0;
+      if (!made && errno != EEXIST) return failed(name);
+      if (++number != own && made)
+        if (auto done = count_one(); !done) return tl::unexpected(done.error());
       at = Fd(::openat(at.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!at) return refused(name, "goes through something that is no folder");
     }

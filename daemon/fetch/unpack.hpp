@@ -8,7 +8,7 @@ namespace airlock::fetch {
 
 struct UnpackLimits {
   std::uint64_t bytes = 4ull << 30;   ///< of all files together
-  std::uint64_t entries = 1'000'000;  ///< files, folders and links
+  std::uint64_t entries = 1'000'000;  ///< files, folders, also those only implied by names, links
   unsigned depth = 128;               ///< folders within folders
 };
 

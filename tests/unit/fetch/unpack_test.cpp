@@ -130,8 +130,21 @@ TEST_CASE("limits") {
   const std::string large(100'000, 'x');
   CHECK(says(Archive({{"a", AE_IFREG, large}, {"b", AE_IFREG, large}}).unpacked({150'000}),
              "more than 150000 bytes"));
-  CHECK(says(Archive({{"a"}, {"b"}, {"c"}}).unpacked({1000, 2}), "more than 2 entries"));
+  CHECK(says(Archive({{"a"}, {"b"}, {"c"}}).unpacked({1000, 2}), "more than 2 files"));
   CHECK(says(Archive({{"a/b/c/d"}}).unpacked({1000, 10, 3}), "too deep"));
+}
+
+TEST_CASE("folders that names only imply count as those with an entry of their own do") {
+  const std::vector<Entry> implied{{"a/b/c/file"}, {"a/b/d/file"}};  // 4 folders, 2 files
+  CHECK(Archive(implied).unpacked({1000, 6}).empty());
+  const Archive more(implied);
+  CHECK(says(more.unpacked({1000, 5}), "more than 5 files, folders and links"));
+  CHECK(says(Archive({{"a/b/c/d/", AE_IFDIR}}).unpacked({1000, 3}), "more than 3 files"));
+  // Each once, whichever way it comes, and again for each entry that names it.
+  const std::vector<Entry> named{{"a/", AE_IFDIR}, {"a/b/", AE_IFDIR}, {"a/b/file"}};
+  CHECK(Archive(named).unpacked({1000, 3}).empty());
+  CHECK(says(Archive({{"a/", AE_IFDIR}, {"a/", AE_IFDIR}, {"a/"}}).unpacked({1000, 2}),
+             "more than 2 files"));
 }
 
 TEST_CASE("what is no archive") {
