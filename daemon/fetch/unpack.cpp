@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <locale.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -59,7 +61,11 @@ class Unpacking {
 
   Done one(archive_entry* entry) {
     const char* name = archive_entry_pathname(entry);
-    if (name == nullptr) return refused("", "has no name");
+    if (name == nullptr)
+      return tl::unexpected(
+          fmt::format("the archive's entry {} has a name that is not in the character set which it "
+                      "says: use another archive",
+                      entries_ + 1));
     if (auto done = count_one(); !done) return done;
     if (archive_entry_hardlink(entry) != nullptr) return refused(name, "is a hard link");
     const auto parts = parts_of(name, limits_.depth);
@@ -147,6 +153,12 @@ class Unpacking {
   std::uint64_t bytes_ = 0;
 };
 
+tl::unexpected<std::string> broken(archive* reader) {
+  const char* why = archive_error_string(reader);
+  return tl::unexpected(
+      fmt::format("it is no archive that can be unpacked: {}", why != nullptr ? why : "unknown"));
+}
+
 /// Not every format and filter that libarchive knows: some run programs.
 void support(archive* reader) {
   archive_read_support_format_tar(reader);
@@ -158,28 +170,67 @@ void support(archive* reader) {
   archive_read_support_filter_zstd(reader);
 }
 
+using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
+
+/// At its beginning.
+tl::expected<Reader, std::string> open_archive(int fd) {
+  Reader reader(archive_read_new(), &archive_read_free);
+  support(reader.get());
+  if (::lseek(fd, 0, SEEK_SET) == 0 &&
+      archive_read_open_fd(reader.get(), fd, block_size) == ARCHIVE_OK)
+    return reader;
+  return broken(reader.get());
+}
+
+bool is_zip(archive* reader) {
+  return (archive_format(reader) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+}
+
+/// While it lives, names that an archive says are in UTF-8 are given by libarchive as they are,
+/// which in the plain locale it does not give at all. Not for tar: there it would compose accents
+/// in them, and in the plain locale, which is Nix's too, it leaves the bytes alone.
+class Utf8Names {
+ public:
+  Utf8Names() : own_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (own_ != nullptr) before_ = ::uselocale(own_);
+  }
+  ~Utf8Names() {
+    if (own_ == nullptr) return;
+    ::uselocale(before_);
+    ::freelocale(own_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t own_;
+  locale_t before_ = nullptr;
+};
+
+Done unpack_all(archive* reader, archive_entry* entry, int result, Unpacking unpacking) {
+  for (;;) {
+    if (result == ARCHIVE_EOF) return {};
+    if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return broken(reader);
+    if (auto done = unpacking.one(entry); !done) return done;
+    result = archive_read_next_header(reader, &entry);
+  }
+}
+
 }  // namespace
 
 Done unpack(int archive_fd, int folder, const UnpackLimits& limits) {
-  const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
-                                                                      &archive_read_free);
-  support(reader.get());
-  const auto broken = [&] {
-    const char* why = archive_error_string(reader.get());
-    return tl::unexpected(
-        fmt::format("it is no archive that can be unpacked: {}", why != nullptr ? why : "unknown"));
-  };
-  if (::lseek(archive_fd, 0, SEEK_SET) != 0 ||
-      archive_read_open_fd(reader.get(), archive_fd, block_size) != ARCHIVE_OK)
-    return broken();
-  Unpacking unpacking(reader.get(), folder, limits);
-  for (;;) {
-    archive_entry* entry = nullptr;
-    const auto result = archive_read_next_header(reader.get(), &entry);
-    if (result == ARCHIVE_EOF) return {};
-    if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return broken();
-    if (auto done = unpacking.one(entry); !done) return done;
+  auto reader = open_archive(archive_fd);
+  if (!reader) return tl::unexpected(reader.error());
+  archive_entry* entry = nullptr;
+  auto result = archive_read_next_header(reader->get(), &entry);
+  std::optional<Utf8Names> names;
+  if (is_zip(reader->get())) {
+    names.emplace();
+    reader = open_archive(archive_fd);
+    if (!reader) return tl::unexpected(reader.error());
+    result = archive_read_next_header(reader->get(), &entry);
   }
+  return unpack_all(reader->get(), entry, result, {reader->get(), folder, limits});
 }
 
 tl::expected<std::string, std::string> only_folder(int folder) {

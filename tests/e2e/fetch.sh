@@ -193,6 +193,32 @@ result=$(build flakes)
 equal "what the inputs hold" "four six five" "$(tr '\n' ' ' <"$result/answer" | tr -s ' ' | sed 's/ $//')"
 for path in $(cat "$result/paths"); do contains "a reference" "$path" "$(references "$result")"; done
 
+step "names beyond ASCII, composed and not, are the archive's own bytes, as with Nix"
+mkdir -p trees/names/names-1.0/日本
+echo accents >trees/names/names-1.0/grüße
+echo sub >trees/names/names-1.0/日本/é
+# names ARCHIVE: what is served under this name, and is in trees/names, is fetched as it is.
+names() {
+  local hash path
+  hash=$(nix-hash --type sha256 --base32 trees/names/names-1.0)
+  path=$(source_path "$hash")
+  echo "[{\"url\": \"$url/$1\", \"hash\": \"sha256:$hash\", \"unpack\": true}]" >"locks/$1.json"
+  outer "$1" "airlockLocks = [ ./locks/$1.json ];
+    fetch = ''builtins.fetchTarball { url = \"$url/$1\"; sha256 = \"$hash\"; }'';" <<'SCRIPT'
+nix-instantiate --eval --read-write-mode -E "$fetch" >answer || die "it cannot be fetched"
+cat $(tr -d '"' <answer)/gr*e >$out
+SCRIPT
+  equal "$1" accents "$(cat "$(build "$1")")"
+  equal "what is in it" "$(cd trees/names/names-1.0 && find . | LC_ALL=C sort)" "$(cd "$path" && find . | LC_ALL=C sort)"
+}
+(cd trees/names && python3 -m zipfile -c ../../served/names.zip names-1.0)
+names names.zip
+echo decomposed >trees/names/names-1.0/$'u\u0308'
+(cd trees/names && python3 -m tarfile -c ../../served/names.tar names-1.0)
+names names.tar
+equal "Nix's own hash of it" "$(nix-hash --type sha256 --base32 trees/names/names-1.0)" \
+  "$(nix-prefetch-url --unpack "file://$work/served/names.tar" 2>/dev/null)"
+
 step "two clients at once: fetched once"
 tree slow seven
 echo "[{\"url\": \"$url/slow/slow.tar.gz\", \"hash\": \"sha256:${hash_of[slow]}\", \"unpack\": true}]" >locks/slow.json
