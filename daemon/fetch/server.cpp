@@ -24,7 +24,6 @@ namespace airlock::fetch {
 
 namespace {
 
-constexpr std::size_t most_jobs = 16;
 constexpr std::chrono::seconds stall{60};
 
 /// Answers one request; runs in the process that is there for it.
@@ -87,7 +86,7 @@ void Server::run() {
   const auto signals = catch_signals();
   for (bool stopping = false; !stopping;) {
     std::vector<pollfd> waiting{{signals.get(), POLLIN, 0}};
-    waiting.push_back({jobs_.size() < most_jobs ? listening_.get() : -1, POLLIN, 0});
+    waiting.push_back({jobs_.size() < most_at_once ? listening_.get() : -1, POLLIN, 0});
     for (const auto& [job, details] : jobs_)
       waiting.push_back({details.socket.get(), POLLRDHUP, 0});
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;

@@ -234,6 +234,35 @@ SCRIPT
 build twice >/dev/null
 equal "requests" 1 "$(asked /slow/)"
 
+step "many fetches of one build: four at a time, and another build has its own meanwhile"
+many='' entries=''
+for number in {1..10}; do
+  echo "content $number" >"served/many-$number"
+  hash=$(sha256sum "served/many-$number" | cut -d' ' -f1)
+  entries+="${entries:+,}{\"url\": \"$url/slow/many-$number\", \"hash\": \"sha256:$hash\"}"
+  many+=" (builtins.fetchurl { url = \"$url/slow/many-$number\"; sha256 = \"$hash\"; })"
+done
+echo "[$entries]" >locks/many.json
+outer many "airlockLocks = [ ./locks/many.json ]; fetches = ''$many'';" <<'SCRIPT'
+for fetch in 1 2 3 4 5 6 7 8 9 10; do
+  HOME=$PWD/$fetch nix-instantiate --eval --read-write-mode -E "builtins.elemAt [ $fetches ] $((fetch - 1))" >$fetch.path &
+done
+wait
+for fetch in 1 2 3 4 5 6 7 8 9 10; do cat $(tr -d '"' <$fetch.path); done >$out
+SCRIPT
+echo content >served/other-slow
+other=$(sha256sum served/other-slow | cut -d' ' -f1)
+echo "[{\"url\": \"$url/other-slow\", \"hash\": \"sha256:$other\"}]" >locks/other.json
+fetches other "builtins.fetchurl { url = \"$url/other-slow\"; sha256 = \"$other\"; }" 'airlockLocks = [ ./locks/other.json ];'
+build many >many.result &
+building=$!
+all_asked() { [ "$(asked /slow/many-)" -ge 4 ]; }
+eventually "four of them are under way" 60 all_asked
+contains "another build's" "content from " "$(cat "$(build other)")"
+wait "$building"
+equal "what came" "$(for number in {1..10}; do echo "content $number"; done)" "$(cat "$(cat many.result)")"
+[ "$(cat most-slow)" -le 4 ] || fail "$(cat most-slow) of them were under way at once"
+
 step "what the build itself brings along locks nothing"
 tree added eight
 outer adds "lock = ''[{\"url\": \"$url/added.tar.gz\", \"hash\": \"sha256:${hash_of[added]}\", \"unpack\": true}]'';
