@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/core/quote.hpp"
 #include "fusefs/boundary/fd.hpp"
 
@@ -34,6 +35,13 @@ tl::unexpected<std::string> refused(std::string_view name, std::string_view why)
 
 tl::unexpected<std::string> failed(std::string_view name) {
   return refused(name, fmt::format("cannot be written down: {}", std::strerror(errno)));
+}
+
+tl::unexpected<std::string> broken(archive* reader) {
+  const char* why = archive_error_string(reader);
+  return tl::unexpected(fmt::format(
+      "it is no archive that can be unpacked ({}); lock the URL of a tar or zip archive",
+      one_plain_line(why != nullptr ? why : "unknown")));
 }
 
 /// The names on the way; none for the folder itself.
@@ -133,9 +141,7 @@ class Unpacking {
     for (;;) {
       const auto n = archive_read_data(from_, block.data(), block.size());
       if (n == 0) return {};
-      if (n < 0)
-        return tl::unexpected(
-            fmt::format("the archive is broken: {}", archive_error_string(from_)));
+      if (n < 0) return broken(from_);
       bytes_ += static_cast<std::uint64_t>(n);
       if (bytes_ > limits_.bytes)
         return tl::unexpected(
@@ -152,12 +158,6 @@ class Unpacking {
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
 };
-
-tl::unexpected<std::string> broken(archive* reader) {
-  const char* why = archive_error_string(reader);
-  return tl::unexpected(
-      fmt::format("it is no archive that can be unpacked: {}", why != nullptr ? why : "unknown"));
-}
 
 /// Not every format and filter that libarchive knows: some run programs.
 void support(archive* reader) {

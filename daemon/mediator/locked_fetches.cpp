@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "daemon/core/nar.hpp"
+#include "daemon/core/plain_line.hpp"
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/mediator/call.hpp"
 #include "daemon/mediator/hashing_sink.hpp"
@@ -53,7 +54,10 @@ void pass_on(const Lock& lock, fetch::Content& content, Sink& sink, std::uint64_
   } catch (const wire::WatchedHungUp&) {
     throw;
   } catch (const ConnectionOver& over) {
-    throw FetchFailed(fmt::format("{} could not be fetched: {}", lock.origin.print(), over.what()));
+    throw FetchFailed(
+        fmt::format("cannot fetch {}: what came broke off or is no archive ({}); the log of "
+                    "airlock-fetchd says why, as in `journalctl --unit airlock-fetchd`",
+                    lock.origin.print(), over.what()));
   }
   const auto got = hashing.finish();
   if (got != lock.address.hash)
@@ -77,7 +81,9 @@ std::optional<std::string> add(const Lock& lock, fetch::Content& content, Call& 
     });
     if (!added)
       throw Condemned(policy::rule::host,
-                      fmt::format("nix-daemon did not add a path: {}", added.error().message));
+                      fmt::format("what was fetched from {} is not in the store, since nix-daemon "
+                                  "did not add it: {}",
+                                  lock.origin.print(), one_plain_line(added.error().message)));
     if (added->first != lock.path)
       throw Condemned(policy::rule::host, fmt::format("nix-daemon made {} of what should be {}",
                                                       added->first.base(), lock.path.base()));

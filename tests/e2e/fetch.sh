@@ -345,6 +345,19 @@ bad escape "$url/escape.tar"
 is_ended escape "leads out of the archive" "$bad"
 equal "nothing is left of any of them" "" "$(ls /var/cache/airlock-fetch)"
 
+step "bad input: git"
+# no_git NAME URL: what is locked is a git repository that is not there.
+no_git() {
+  local hash
+  hash=$(echo "$1" | sha256sum | cut -d' ' -f1)
+  echo "[{\"url\": \"git+$2\", \"hash\": \"sha256:$hash\"}]" >"locks/$1.json"
+  fetches "$1" "builtins.fetchTarball { url = \"$url/$1\"; sha256 = \"$hash\"; }" "airlockLocks = [ ./locks/$1.json ];"
+}
+no_git no-repository "$url/git/none?rev=$commit"
+is_ended no-repository "cannot fetch git+$url/git/none?rev=$commit: git says 'repository '$url/git/none/' not found'; correct the URL"
+no_git no-revision "$url/git/repo?rev=$rev"
+is_ended no-revision "cannot fetch git+$url/git/repo?rev=$rev: the repository has no such revision; correct it in its lock"
+
 step "loopback only by configuration"
 configure sealed
 tree loopback nine
