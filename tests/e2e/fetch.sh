@@ -441,7 +441,8 @@ equal "what it sees of /run" "" "$(beside ls -A /run)"
 equal "what it sees of the ledger" "" "$(beside ls -A /var/lib/airlock)"
 refuses "to take the cover off" beside unshare -Urm umount /nix/var/nix
 refuses "the socket, to another user" setpriv --reuid nobody --regid nogroup --clear-groups \
-  python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/airlock-fetch/socket")'
+  /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/airlock-fetch/socket")'
+contains "the reason" PermissionError "$output"
 airlock-env stop-fetch
 bad nobody-fetches "$url/first.tar.gz?nobody"
 is_ended nobody-fetches "start it with \`systemctl start airlock-fetchd\`" "$bad"
