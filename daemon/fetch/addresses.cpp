@@ -23,30 +23,44 @@ struct Block {
   Reach reach;
 };
 
-constexpr std::array<Block, 13> blocks4{{
+/// IANA's special-purpose registry, multicast, and where clouds tell secrets to their machines.
+constexpr std::array<Block, 20> blocks4{{
     {{0}, 8, Reach::nowhere},
     {{10}, 8, Reach::private_network},
     {{100, 64}, 10, Reach::private_network},
+    {{100, 100, 100, 200}, 32, Reach::link_local},  // a cloud's metadata service
     {{127}, 8, Reach::loopback},
     {{168, 63, 129, 16}, 32, Reach::link_local},  // a cloud's own, which it routes like those
     {{169, 254}, 16, Reach::link_local},
     {{172, 16}, 12, Reach::private_network},
-    {{192, 0, 0}, 24, Reach::link_local},
+    {{192, 0, 0}, 24, Reach::link_local},  // protocols' own, and a cloud's metadata service
+    {{192, 0, 2}, 24, Reach::nowhere},     // documentation
+    {{192, 31, 196}, 24, Reach::nowhere},  // AS112: the nearest sink for stray questions
+    {{192, 52, 193}, 24, Reach::nowhere},  // AMT relays
+    {{192, 88, 99}, 24, Reach::nowhere},   // 6to4 relays, given up
     {{192, 168}, 16, Reach::private_network},
-    {{198, 18}, 15, Reach::private_network},
-    {{100, 100, 100, 200}, 32, Reach::link_local},
+    {{192, 175, 48}, 24, Reach::nowhere},     // AS112
+    {{198, 18}, 15, Reach::private_network},  // benchmarks
+    {{198, 51, 100}, 24, Reach::nowhere},     // documentation
+    {{203, 0, 113}, 24, Reach::nowhere},      // documentation
     {{224}, 4, Reach::nowhere},
     {{240}, 4, Reach::nowhere},
 }};
 
-constexpr std::array<Block, 7> blocks6{{
-    {{0xfd, 0x00, 0x0e, 0xc2}, 32, Reach::link_local},  // a cloud's metadata service
-    {{0xfe, 0x80}, 10, Reach::link_local},
-    {{0xfe, 0xc0}, 10, Reach::link_local},
+/// The same. What is global is in 2000::/3; outside of it only these, and what holds an address of
+/// the fourth version, can be anybody's.
+constexpr std::array<Block, 11> blocks6{{
     {{0xfc}, 7, Reach::private_network},
-    {{0xff}, 8, Reach::nowhere},
-    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 128, Reach::loopback},
-    {{0}, 128, Reach::nowhere},
+    {{0xfd, 0x00, 0x00, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x42}, 128, Reach::link_local},
+    {{0xfd, 0x00, 0x0e, 0xc2}, 32, Reach::link_local},  // clouds' metadata services, all four
+    {{0xfd, 0x00, 0x00, 0xc1}, 32, Reach::link_local},
+    {{0xfd, 0x20, 0x00, 0xce}, 32, Reach::link_local},
+    {{0xfe, 0x80}, 10, Reach::link_local},
+    {{0xfe, 0xc0}, 10, Reach::link_local},  // site-local, given up
+    {{0x20, 0x01}, 23, Reach::nowhere},     // protocols: Teredo, benchmarks, AMT, ORCHID, …
+    {{0x20, 0x01, 0x0d, 0xb8}, 32, Reach::nowhere},        // documentation
+    {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48, Reach::nowhere},  // AS112
+    {{0x3f, 0xff}, 20, Reach::nowhere},                    // documentation
 }};
 
 bool begins_with(Bytes address, const std::array<std::uint8_t, 16>& begin, unsigned bits) {
@@ -65,18 +79,41 @@ Reach reach_in(Bytes address, std::span<const Block> blocks) {
   return reach;
 }
 
-/// Addresses of the sixth version behind which there is one of the fourth.
+Reach reach_of4(Bytes address) {
+  return reach_in(address, blocks4);
+}
+
+/// Behind a translator that somebody has set up (64:ff9b:1::/48): a private network's, and where
+/// the address of the fourth version lies is theirs to choose (RFC 6052). Only what is refused in
+/// any case, or this machine's, is told from the rest.
+Reach reach_behind_own_translator(Bytes address) {
+  constexpr std::array<std::array<std::size_t, 4>, 4> places{
+      {{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}};
+  auto reach = Reach::private_network;
+  for (const auto& place : places) {
+    std::array<std::uint8_t, 4> inner{};
+    std::transform(place.begin(), place.end(), inner.begin(), [&](auto i) { return address[i]; });
+    const auto there = reach_of4(inner);
+    if (there == Reach::loopback || there == Reach::link_local) reach = std::max(reach, there);
+  }
+  return reach;
+}
+
+/// Where an address of the fourth version lies in it, that one counts.
 Reach reach_of6(Bytes address) {
+  constexpr std::array<std::uint8_t, 16> loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
   constexpr std::array<std::uint8_t, 16> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   constexpr std::array<std::uint8_t, 16> translated{0, 0x64, 0xff, 0x9b};
+  constexpr std::array<std::uint8_t, 16> own_translator{0, 0x64, 0xff, 0x9b, 0, 1};
   constexpr std::array<std::uint8_t, 16> tunnelled{0x20, 0x02};
-  constexpr std::array<std::uint8_t, 16> compatible{};
+  constexpr std::array<std::uint8_t, 16> global{0x20};
+  if (begins_with(address, loopback, 128)) return Reach::loopback;
+  if (begins_with(address, mapped, 96) || begins_with(address, translated, 96))
+    return reach_of4(address.subspan(12, 4));
+  if (begins_with(address, own_translator, 48)) return reach_behind_own_translator(address);
+  if (begins_with(address, tunnelled, 16)) return reach_of4(address.subspan(2, 4));
   const auto reach = reach_in(address, blocks6);
-  if (reach != Reach::anywhere) return reach;
-  if (begins_with(address, mapped, 96) || begins_with(address, translated, 96) ||
-      begins_with(address, compatible, 96))
-    return reach_in(address.subspan(12, 4), blocks4);
-  if (begins_with(address, tunnelled, 16)) return reach_in(address.subspan(2, 4), blocks4);
+  if (reach == Reach::anywhere && !begins_with(address, global, 3)) return Reach::nowhere;
   return reach;
 }
 
@@ -86,7 +123,7 @@ Reach reach_of(const sockaddr& address, socklen_t length) {
     std::memcpy(&in, &address, sizeof in);
     std::array<std::uint8_t, 4> bytes{};
     std::memcpy(bytes.data(), &in.sin_addr, bytes.size());
-    return reach_in(bytes, blocks4);
+    return reach_of4(bytes);
   }
   if (address.sa_family == AF_INET6 && length >= sizeof(sockaddr_in6)) {
     sockaddr_in6 in{};

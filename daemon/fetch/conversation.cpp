@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/unix_socket.hpp"
 #include "fusefs/boundary/fd.hpp"
@@ -16,6 +17,13 @@ constexpr std::uint64_t failed = 1;
 constexpr std::uint64_t longest_text = 16 * 1024;
 /// airlock-fetchd keeps its own time; this is for one that does not.
 constexpr std::chrono::seconds grace{30};
+
+/// Whatever it quotes.
+std::string one_sentence(std::string_view text) {
+  auto line = one_plain_line(text.substr(0, longest_text));
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
 
 class ReceivedContent final : public Content {
  public:
@@ -35,7 +43,7 @@ class ReceivedContent final : public Content {
     const auto answer = reader_.u64();
     if (answer == follows) return std::nullopt;
     if (answer != failed) throw ConnectionOver("it answered with something else than content");
-    return reader_.string(longest_text, "a failure");
+    return one_sentence(reader_.string(longest_text, "a failure"));
   }
   void read(std::span<char> buffer) override { frames_.read(buffer); }
   std::size_t read_some(std::span<char> buffer) override { return frames_.read_some(buffer); }
@@ -83,7 +91,7 @@ void begin_content(wire::Writer& to) {
 
 void send_failure(wire::Writer& to, const std::string& sentence) {
   to.u64(failed);
-  to.string(std::string_view(sentence).substr(0, longest_text));
+  to.string(one_sentence(sentence));
 }
 
 tl::expected<std::unique_ptr<Content>, std::string> FetchService::fetch(const Request& request,
@@ -101,7 +109,10 @@ tl::expected<std::unique_ptr<Content>, std::string> FetchService::fetch(const Re
   } catch (const wire::WatchedHungUp&) {
     throw;
   } catch (const ConnectionOver& over) {
-    return tl::unexpected(fmt::format("airlock-fetchd gave no answer: {}", over.what()));
+    return tl::unexpected(fmt::format(
+        "cannot fetch {}: airlock-fetchd gave no answer ({}); its log says why, as in `journalctl "
+        "--unit airlock-fetchd`",
+        request.origin.print(), over.what()));
   }
 }
 

@@ -19,6 +19,9 @@
 /// configuration allows, airlockd only what has the hash that the lock says.
 namespace airlock::fetch {
 
+/// airlock-fetchd's; a further one that asks is accepted when one of them has ended.
+inline constexpr std::size_t most_at_once = 16;
+
 enum class Form : std::uint64_t {
   archive,  ///< a NAR
   flat,     ///< a file's bytes

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <memory>
 
-#include "daemon/core/quote.hpp"
+#include "daemon/core/plain_line.hpp"
 #include "daemon/fetch/addresses.hpp"
 
 namespace airlock::fetch {
@@ -88,6 +88,24 @@ bool configure(const Handle& curl, const std::string& url, Transfer& transfer) {
          (config.ca_file.empty() || set(curl, CURLOPT_CAINFO, config.ca_file.c_str()));
 }
 
+/// What to do about what curl says.
+std::string advice(CURLcode code, const FetchConfig& config) {
+  switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      return fmt::format("raise fetch.timeout in {} if it takes longer than {} s",
+                         Config::default_file, config.timeout.count());
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return fmt::format(
+          "name its certificate authority in fetch.ca-file in {} if it is a known one",
+          Config::default_file);
+    case CURLE_TOO_MANY_REDIRECTS:
+      return "lock the URL to which they lead";
+    default:
+      return "correct the URL in its lock, or build again when it is there";
+  }
+}
+
 /// The host and the port of a web URL; curl's own reading of it, so that no two differ.
 struct Authority {
   std::string host;
@@ -129,7 +147,10 @@ Done download(const std::string& url, int to, const FetchConfig& config) {
         "it leads to a URL of another scheme than {}, which fetch.schemes in {} "
         "does not allow",
         protocols(config, true), Config::default_file);
-  if (reason.empty()) reason = detail[0] != '\0' ? detail.data() : curl_easy_strerror(code);
+  if (reason.empty())
+    reason = fmt::format(
+        "{}; {}", one_plain_line(detail[0] != '\0' ? detail.data() : curl_easy_strerror(code)),
+        advice(code, config));
   return tl::unexpected(fmt::format("cannot fetch {}: {}", url, reason));
 }
 
@@ -142,7 +163,10 @@ tl::expected<std::string, std::string> resolve(const std::string& url, const Fet
   const auto error = ::getaddrinfo(authority->host.c_str(), authority->port.c_str(), &hints, &list);
   if (error != 0)
     return tl::unexpected(
-        fmt::format("cannot fetch {}: its host is not found: {}", url, ::gai_strerror(error)));
+        fmt::format("cannot fetch {}: its host is not found ({}); correct the URL in its lock, or "
+                    "build again when "
+                    "it is there",
+                    url, ::gai_strerror(error)));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(list, &freeaddrinfo);
   std::string pinned;
   for (const auto* one = list; one != nullptr; one = one->ai_next) {

@@ -2,15 +2,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <limits>
 #include <vector>
 
 #include "daemon/core/quote.hpp"
@@ -20,6 +25,7 @@ namespace airlock::fetch {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
 using Words = std::vector<std::string>;
 
 std::vector<char*> pointers(Words& words) {
@@ -33,7 +39,7 @@ std::vector<char*> pointers(Words& words) {
 class Git {
  public:
   Git(std::string folder, const FetchConfig& config, const std::string& pinned)
-      : folder_(std::move(folder)) {
+      : config_(config), folder_(std::move(folder)), until_(Clock::now() + config.timeout) {
     std::string protocols;
     for (const auto& scheme : config.schemes)
       if (scheme != "path") protocols += (protocols.empty() ? "" : ":") + scheme;
@@ -54,7 +60,8 @@ class Git {
     if (!config.ca_file.empty()) add_option("http.sslCAInfo=" + config.ca_file);
   }
 
-  /// Runs git; its standard output goes to `to`. The error is what it said last.
+  /// Runs git; its standard output goes to `to`. The error is what it said first: what follows from
+  /// that it says afterwards. What to do is part of it.
   Done run(const Words& arguments, int to) {
     const auto said = folder_ + "/said";
     const Fd errors(::open(said.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
@@ -68,34 +75,66 @@ class Git {
       ::dup2(to, STDOUT_FILENO);
       ::dup2(errors.get(), STDERR_FILENO);
       ::execvpe("git", argv.data(), envp.data());
-      constexpr std::string_view missing = "fatal: git cannot be started: is it installed?\n";
+      constexpr std::string_view missing = "fatal: it cannot be started: is git installed?\n";
       (void)!::write(STDERR_FILENO, missing.data(), missing.size());
       ::_exit(127);
     }
+    if (child < 0)
+      return tl::unexpected(fmt::format("git cannot be started: {}", std::strerror(errno)));
+    const bool in_time = wait_for(child);
+    if (!in_time) ::kill(child, SIGKILL);
     int status = -1;
-    while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-    return tl::unexpected(last_line(said));
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+    return tl::unexpected(in_time ? complaint(said) : too_slow());
   }
 
  private:
+  /// Whether it ends before the time of all commands together is over.
+  [[nodiscard]] bool wait_for(pid_t child) const {
+    const Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    if (!ended) return true;
+    pollfd polled{ended.get(), POLLIN, 0};
+    for (;;) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until_ - Clock::now());
+      if (left.count() <= 0) return false;
+      const auto wait = std::min<std::int64_t>(left.count(), std::numeric_limits<int>::max());
+      if (::poll(&polled, 1, static_cast<int>(wait)) > 0) return true;
+    }
+  }
+
   void add_option(std::string text) {
     options_.emplace_back("-c");
     options_.push_back(std::move(text));
   }
 
-  static std::string last_line(const std::string& file) {
-    std::ifstream stream(file);
-    std::string line;
-    std::string last = "git ended without a word";
-    for (int i = 0; i < 1000 && std::getline(stream, line); ++i)
-      if (line.starts_with("fatal: ") || line.starts_with("error: ")) last = line.substr(7);
-    return quote(last);
+  [[nodiscard]] std::string too_slow() const {
+    return fmt::format("it takes longer than {} s; raise fetch.timeout in {} if that is meant",
+                       config_.timeout.count(), Config::default_file);
   }
 
+  [[nodiscard]] std::string complaint(const std::string& file) const {
+    std::ifstream stream(file);
+    std::string line;
+    for (int i = 0; i < 1000 && std::getline(stream, line); ++i) {
+      if (!line.starts_with("fatal: ") && !line.starts_with("error: ")) continue;
+      if (line.find(std::strerror(EFBIG)) != std::string::npos)
+        return fmt::format(
+            "it is larger than {} bytes; raise fetch.max-bytes in {} if that is meant",
+            config_.max_bytes, Config::default_file);
+      return fmt::format(
+          "git says {}; correct the URL and the revision in its lock, or build again when they are "
+          "there",
+          quote(line.substr(7)));
+    }
+    return "git ended without a word; the log of airlock-fetchd may say more";
+  }
+
+  const FetchConfig& config_;
   std::string folder_;
   Words environment_;
   Words options_;
+  Clock::time_point until_;
 };
 
 /// Attributes in the repository's own tree would have git leave files out and rewrite others.
@@ -134,13 +173,15 @@ Done fetch_revision(const Origin& origin, const std::string& folder, int to,
                     "--no-auto-gc", "--no-write-fetch-head"};
   auto shallow = fetch;
   shallow.insert(shallow.end(), {"--depth=1", origin.url, origin.rev});
-  if (auto done = git.run(shallow, nowhere.get()); !done) {
+  if (!git.run(shallow, nowhere.get())) {
     // Not every server gives a revision by its name; what its branches and tags hold, they all do.
     auto whole = fetch;
     whole.insert(whole.end(),
                  {origin.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"});
-    if (!git.run(whole, nowhere.get())) return failed(done.error());
+    if (auto all = git.run(whole, nowhere.get()); !all) return failed(all.error());
   }
+  if (!git.run({"cat-file", "-e", origin.rev + "^{tree}"}, nowhere.get()))
+    return failed("the repository has no such revision; correct it in its lock");
   if (auto done = git.run({"archive", "--format=tar", origin.rev}, to); !done)
     return failed(done.error());
   return {};

@@ -24,7 +24,6 @@ namespace airlock::fetch {
 
 namespace {
 
-constexpr std::size_t most_jobs = 16;
 constexpr std::chrono::seconds stall{60};
 
 /// Answers one request; runs in the process that is there for it.
@@ -62,7 +61,8 @@ void limit(__rlimit_resource what, std::uint64_t most) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_FSIZE, config.fetch.max_bytes + (64 << 20));  // the sentence comes before the signal
+  ::signal(SIGXFSZ, SIG_IGN);  // also for git: an error that can be told, not an end without a word
+  limit(RLIMIT_FSIZE, config.fetch.max_bytes + (64 << 20));
   ::alarm(static_cast<unsigned>(config.fetch.timeout.count() + 10));
   try {
     answer(socket.get(), config, folder);
@@ -87,7 +87,7 @@ void Server::run() {
   const auto signals = catch_signals();
   for (bool stopping = false; !stopping;) {
     std::vector<pollfd> waiting{{signals.get(), POLLIN, 0}};
-    waiting.push_back({jobs_.size() < most_jobs ? listening_.get() : -1, POLLIN, 0});
+    waiting.push_back({jobs_.size() < most_at_once ? listening_.get() : -1, POLLIN, 0});
     for (const auto& [job, details] : jobs_)
       waiting.push_back({details.socket.get(), POLLRDHUP, 0});
     if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
@@ -154,6 +154,9 @@ void Server::reap() {
     // Not collected before what it may have started is ended: till then the number is its own.
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    if (info.si_code != CLD_EXITED && info.si_status != SIGKILL)
+      spdlog::warn("a fetch was ended by signal {}{}", info.si_status,
+                   info.si_status == SIGALRM ? ", after the time that fetch.timeout gives it" : "");
     end(info.si_pid);
     ::waitpid(info.si_pid, nullptr, 0);
   }

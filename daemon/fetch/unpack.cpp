@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <locale.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,9 +13,11 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/core/quote.hpp"
 #include "fusefs/boundary/fd.hpp"
 
@@ -32,6 +35,13 @@ tl::unexpected<std::string> refused(std::string_view name, std::string_view why)
 
 tl::unexpected<std::string> failed(std::string_view name) {
   return refused(name, fmt::format("cannot be written down: {}", std::strerror(errno)));
+}
+
+tl::unexpected<std::string> broken(archive* reader) {
+  const char* why = archive_error_string(reader);
+  return tl::unexpected(fmt::format(
+      "it is no archive that can be unpacked ({}); lock the URL of a tar or zip archive",
+      one_plain_line(why != nullptr ? why : "unknown")));
 }
 
 /// The names on the way; none for the folder itself.
@@ -59,32 +69,48 @@ class Unpacking {
 
   Done one(archive_entry* entry) {
     const char* name = archive_entry_pathname(entry);
-    if (name == nullptr) return refused("", "has no name");
-    if (++entries_ > limits_.entries)
-      return tl::unexpected(fmt::format("the archive has more than {} entries", limits_.entries));
+    if (name == nullptr)
+      return tl::unexpected(
+          fmt::format("the archive's entry {} has a name that is not in the character set which it "
+                      "says: use another archive",
+                      entries_ + 1));
+    if (auto done = count_one(); !done) return done;
     if (archive_entry_hardlink(entry) != nullptr) return refused(name, "is a hard link");
     const auto parts = parts_of(name, limits_.depth);
     if (!parts) return tl::unexpected(parts.error());
     const auto type = archive_entry_filetype(entry);
-    if (type == AE_IFDIR) return enter(*parts, name).map([](const Fd&) {});
+    if (type == AE_IFDIR) return enter(*parts, parts->size(), name).map([](const Fd&) {});
     if (type != AE_IFREG && type != AE_IFLNK)
       return refused(name, "is neither file, folder nor symlink");
     if (parts->empty()) return refused(name, "is no folder");
     auto parents = *parts;
     parents.pop_back();
-    const auto folder = enter(parents, name);
+    const auto folder = enter(parents, parts->size(), name);
     if (!folder) return tl::unexpected(folder.error());
     return type == AE_IFREG ? file(folder->get(), parts->back(), entry)
                             : link(folder->get(), parts->back(), entry);
   }
 
  private:
-  /// Makes what is missing on the way; never goes through a link.
-  tl::expected<Fd, std::string> enter(const std::vector<std::string>& parts,
-                                      std::string_view name) const {
+  Done count_one() {
+    if (++entries_ <= limits_.entries) return {};
+    return tl::unexpected(
+        fmt::format("the archive makes more than {} files, folders and links: use a smaller one",
+                    limits_.entries));
+  }
+
+  /// Makes what is missing on the way; never goes through a link. What is made counts, since a few
+  /// names can imply very many folders; but for the entry's own folder, which was counted as an
+  /// entry: the `own`th part.
+  tl::expected<Fd, std::string> enter(const std::vector<std::string>& parts, std::size_t own,
+                                      std::string_view name) {
     Fd at(::fcntl(folder_, F_DUPFD_CLOEXEC, 0));
+    std::size_t number = 0;
     for (const auto& part : parts) {
-      if (::mkdirat(at.get(), part.c_str(), 0700) != 0 && errno != EEXIST) return failed(name);
+      const bool made = ::mkdirat(at.get(), part.c_str(), 0700) == 0;
+      if (!made && errno != EEXIST) return failed(name);
+      if (++number != own && made)
+        if (auto done = count_one(); !done) return tl::unexpected(done.error());
       at = Fd(::openat(at.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!at) return refused(name, "goes through something that is no folder");
     }
@@ -115,9 +141,7 @@ class Unpacking {
     for (;;) {
       const auto n = archive_read_data(from_, block.data(), block.size());
       if (n == 0) return {};
-      if (n < 0)
-        return tl::unexpected(
-            fmt::format("the archive is broken: {}", archive_error_string(from_)));
+      if (n < 0) return broken(from_);
       bytes_ += static_cast<std::uint64_t>(n);
       if (bytes_ > limits_.bytes)
         return tl::unexpected(
@@ -146,28 +170,67 @@ void support(archive* reader) {
   archive_read_support_filter_zstd(reader);
 }
 
+using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
+
+/// At its beginning.
+tl::expected<Reader, std::string> open_archive(int fd) {
+  Reader reader(archive_read_new(), &archive_read_free);
+  support(reader.get());
+  if (::lseek(fd, 0, SEEK_SET) == 0 &&
+      archive_read_open_fd(reader.get(), fd, block_size) == ARCHIVE_OK)
+    return reader;
+  return broken(reader.get());
+}
+
+bool is_zip(archive* reader) {
+  return (archive_format(reader) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+}
+
+/// While it lives, names that an archive says are in UTF-8 are given by libarchive as they are,
+/// which in the plain locale it does not give at all. Not for tar: there it would compose accents
+/// in them, and in the plain locale, which is Nix's too, it leaves the bytes alone.
+class Utf8Names {
+ public:
+  Utf8Names() : own_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (own_ != nullptr) before_ = ::uselocale(own_);
+  }
+  ~Utf8Names() {
+    if (own_ == nullptr) return;
+    ::uselocale(before_);
+    ::freelocale(own_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t own_;
+  locale_t before_ = nullptr;
+};
+
+Done unpack_all(archive* reader, archive_entry* entry, int result, Unpacking unpacking) {
+  for (;;) {
+    if (result == ARCHIVE_EOF) return {};
+    if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return broken(reader);
+    if (auto done = unpacking.one(entry); !done) return done;
+    result = archive_read_next_header(reader, &entry);
+  }
+}
+
 }  // namespace
 
 Done unpack(int archive_fd, int folder, const UnpackLimits& limits) {
-  const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(),
-                                                                      &archive_read_free);
-  support(reader.get());
-  const auto broken = [&] {
-    const char* why = archive_error_string(reader.get());
-    return tl::unexpected(
-        fmt::format("it is no archive that can be unpacked: {}", why != nullptr ? why : "unknown"));
-  };
-  if (::lseek(archive_fd, 0, SEEK_SET) != 0 ||
-      archive_read_open_fd(reader.get(), archive_fd, block_size) != ARCHIVE_OK)
-    return broken();
-  Unpacking unpacking(reader.get(), folder, limits);
-  for (;;) {
-    archive_entry* entry = nullptr;
-    const auto result = archive_read_next_header(reader.get(), &entry);
-    if (result == ARCHIVE_EOF) return {};
-    if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return broken();
-    if (auto done = unpacking.one(entry); !done) return done;
+  auto reader = open_archive(archive_fd);
+  if (!reader) return tl::unexpected(reader.error());
+  archive_entry* entry = nullptr;
+  auto result = archive_read_next_header(reader->get(), &entry);
+  std::optional<Utf8Names> names;
+  if (is_zip(reader->get())) {
+    names.emplace();
+    reader = open_archive(archive_fd);
+    if (!reader) return tl::unexpected(reader.error());
+    result = archive_read_next_header(reader->get(), &entry);
   }
+  return unpack_all(reader->get(), entry, result, {reader->get(), folder, limits});
 }
 
 tl::expected<std::string, std::string> only_folder(int folder) {

@@ -48,7 +48,12 @@ Done fetch_into(const Request& request, const std::string& folder, const FetchCo
         fmt::format("cannot fetch {}: its scheme is not among fetch.schemes in {}", origin.print(),
                     Config::default_file));
   if (origin.kind == Kind::folder) {
-    dump_nar(AT_FDCWD, origin.url.substr(origin.url.find(':') + 1), begin());
+    const auto path = origin.url.substr(origin.url.find(':') + 1);
+    if (::access(path.c_str(), R_OK) != 0)
+      return tl::unexpected(fmt::format(
+          "cannot fetch {}: {}; it has to be there and readable for the user of airlock-fetchd",
+          origin.print(), std::strerror(errno)));
+    dump_nar(AT_FDCWD, path, begin());
     return {};
   }
   const Fd at(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -1,6 +1,5 @@
 // Building on a sandbox's behalf, and what of the outcome it may learn.
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <map>
@@ -76,16 +75,10 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
 /// `build-poll-interval` where nothing is set. To wait longer here than that would gain nothing.
 constexpr std::chrono::seconds lock_poll{5};
 
-void check_that_client_waits(const Call& call) {
-  pollfd polled{call.client, POLLRDHUP, 0};
-  if (::poll(&polled, 1, 0) > 0)
-    throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
-}
-
 /// Throws Condemned.
 std::unique_ptr<Builds::Ticket> admit(const policy::BuildPlan& plan, Call& call) {
   auto ticket = call.services.builds.begin(call.session.ledger_id(), plan,
-                                           [&call] { check_that_client_waits(call); });
+                                           [&call] { call.check_that_client_waits(); });
   if (!ticket) throw Condemned(ticket.error());
   return *std::move(ticket);
 }
@@ -218,7 +211,7 @@ Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan
   std::set<StorePath> made;
   for (const auto& target : asked) made.insert(target.path);
   if (!will_build->empty())
-    ticket->await_others(made, lock_poll, [&call] { check_that_client_waits(call); });
+    ticket->await_others(made, lock_poll, [&call] { call.check_that_client_waits(); });
   if (const auto reason = ticket->ended()) throw Condemned(*reason);
   const bool open = call.session.fixed_output() == FixedOutputPolicy::open;
   BuildLog log(call.session.layout(), open ? std::set<StorePath>{} : plan.fixed_output, call.to,

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 
+#include "daemon/core/plain_line.hpp"
 #include "daemon/core/quote.hpp"
 #include "fusefs/boundary/fd.hpp"
 
@@ -97,7 +98,7 @@ tl::expected<void, std::string> add_named(Gathering& gathering, const std::strin
   if (!file)
     return tl::unexpected(
         fmt::format("airlockLocks: cannot open {}: {}", quote(name), std::strerror(errno)));
-  auto added = gathering.add(file, name);
+  auto added = gathering.add(file, one_plain_line(name));
   if (!added) return tl::unexpected(fmt::format("airlockLocks: {}", added.error()));
   return added;
 }

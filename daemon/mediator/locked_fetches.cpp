@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 
 #include "daemon/core/nar.hpp"
+#include "daemon/core/plain_line.hpp"
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/mediator/call.hpp"
 #include "daemon/mediator/hashing_sink.hpp"
@@ -16,6 +18,9 @@ namespace airlock {
 namespace {
 
 using fetch::Lock;
+
+/// How often one that waits for another's fetch looks whether its client is still there.
+constexpr std::chrono::milliseconds look_out{100};
 
 /// What was fetched is not what the lock says, or it stopped in the middle.
 class FetchFailed : public std::runtime_error {
@@ -49,7 +54,10 @@ void pass_on(const Lock& lock, fetch::Content& content, Sink& sink, std::uint64_
   } catch (const wire::WatchedHungUp&) {
     throw;
   } catch (const ConnectionOver& over) {
-    throw FetchFailed(fmt::format("{} could not be fetched: {}", lock.origin.print(), over.what()));
+    throw FetchFailed(
+        fmt::format("cannot fetch {}: what came broke off or is no archive ({}); the log of "
+                    "airlock-fetchd says why, as in `journalctl --unit airlock-fetchd`",
+                    lock.origin.print(), over.what()));
   }
   const auto got = hashing.finish();
   if (got != lock.address.hash)
@@ -73,7 +81,9 @@ std::optional<std::string> add(const Lock& lock, fetch::Content& content, Call& 
     });
     if (!added)
       throw Condemned(policy::rule::host,
-                      fmt::format("nix-daemon did not add a path: {}", added.error().message));
+                      fmt::format("what was fetched from {} is not in the store, since nix-daemon "
+                                  "did not add it: {}",
+                                  lock.origin.print(), one_plain_line(added.error().message)));
     if (added->first != lock.path)
       throw Condemned(policy::rule::host, fmt::format("nix-daemon made {} of what should be {}",
                                                       added->first.base(), lock.path.base()));
@@ -84,8 +94,9 @@ std::optional<std::string> add(const Lock& lock, fetch::Content& content, Call& 
   return std::nullopt;
 }
 
-/// Empty when the path is visible now.
-std::string fetch_one(const Lock& lock, Call& call) {
+}  // namespace
+
+std::string LockedFetches::fetch_one(const Lock& lock, Call& call) {
   // Its content follows from its name, so it may be the host's own; a host without it gives the
   // same answer, or ends the build.
   if (call.session.grant_if_valid(lock.path, "fetched")) return {};
@@ -94,12 +105,12 @@ std::string fetch_one(const Lock& lock, Call& call) {
                        lock.origin.print());
   const auto form =
       lock.address.method == IngestionMethod::recursive ? fetch::Form::archive : fetch::Form::flat;
+  const auto turn =
+      call.services.fetch_turns->await(turns_, [&call] { call.check_that_client_waits(); });
   const auto content = call.services.fetcher->fetch({lock.origin, form}, call.client);
   if (!content) return content.error();
   return add(lock, **content, call).value_or("");
 }
-
-}  // namespace
 
 std::optional<LockedFetches::Outcome> LockedFetches::make_visible(const StorePath& path,
                                                                   Call& call) {
@@ -145,7 +156,12 @@ std::optional<std::string> LockedFetches::hint(const StorePath& path,
 
 std::optional<std::string> LockedFetches::take_turn(const StorePath& path, const Call& call) {
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return !under_way_.contains(path); });
+  while (under_way_.contains(path)) {
+    lock.unlock();
+    call.check_that_client_waits();
+    lock.lock();
+    if (under_way_.contains(path)) done_.wait_for(lock, look_out);
+  }
   if (const auto failed = failed_.find(path); failed != failed_.end()) return failed->second;
   if (call.session.visible(path)) return std::string();
   under_way_.insert(path);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "daemon/fetch/locks.hpp"
+#include "daemon/mediator/fetch_turns.hpp"
 #include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
 
@@ -39,9 +40,12 @@ class LockedFetches {
  private:
   /// Waits for its turn. Without a value it is this caller's to fetch; otherwise how it ended.
   [[nodiscard]] std::optional<std::string> take_turn(const StorePath& path, const Call& call);
+  /// Empty when the path is visible now.
+  [[nodiscard]] std::string fetch_one(const fetch::Lock& lock, Call& call);
   void finish(const StorePath& path, const std::string& failure);
 
   const fetch::Locks locks_;
+  FetchTurns::Build turns_;
   std::mutex mutex_;  ///< guards what is below; held while nothing waits but for done_
   std::condition_variable done_;
   std::set<StorePath> under_way_;

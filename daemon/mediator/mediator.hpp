@@ -64,6 +64,7 @@ class Mediator {
   ControlChannel& control_;
   Builds builds_;
   fetch::FetchService fetcher_;
+  FetchTurns fetch_turns_;
   Services services_;
   std::mutex mutex_;  ///< guards what is below
   std::map<LedgerSession, std::uint32_t> depths_;

@@ -46,6 +46,7 @@ struct Services {
   bool keeps_debts = true;   ///< grants are held by roots on disk, for outputs to be settled
   bool use_database = true;  ///< Nix's own database is that of upstream
   fetch::Fetcher* fetcher = nullptr;  ///< for what is locked; null: nothing is fetched
+  FetchTurns* fetch_turns = nullptr;  ///< for the use of the fetcher; null where that is
 };
 
 /// Thrown inside an operation when the sandbox must not see how it ends. what() is the reason.

@@ -193,6 +193,32 @@ result=$(build flakes)
 equal "what the inputs hold" "four six five" "$(tr '\n' ' ' <"$result/answer" | tr -s ' ' | sed 's/ $//')"
 for path in $(cat "$result/paths"); do contains "a reference" "$path" "$(references "$result")"; done
 
+step "names beyond ASCII, composed and not, are the archive's own bytes, as with Nix"
+mkdir -p trees/names/names-1.0/日本
+echo accents >trees/names/names-1.0/grüße
+echo sub >trees/names/names-1.0/日本/é
+# names ARCHIVE: what is served under this name, and is in trees/names, is fetched as it is.
+names() {
+  local hash path
+  hash=$(nix-hash --type sha256 --base32 trees/names/names-1.0)
+  path=$(source_path "$hash")
+  echo "[{\"url\": \"$url/$1\", \"hash\": \"sha256:$hash\", \"unpack\": true}]" >"locks/$1.json"
+  outer "$1" "airlockLocks = [ ./locks/$1.json ];
+    fetch = ''builtins.fetchTarball { url = \"$url/$1\"; sha256 = \"$hash\"; }'';" <<'SCRIPT'
+nix-instantiate --eval --read-write-mode -E "$fetch" >answer || die "it cannot be fetched"
+cat $(tr -d '"' <answer)/gr*e >$out
+SCRIPT
+  equal "$1" accents "$(cat "$(build "$1")")"
+  equal "what is in it" "$(cd trees/names/names-1.0 && find . | LC_ALL=C sort)" "$(cd "$path" && find . | LC_ALL=C sort)"
+}
+(cd trees/names && python3 -m zipfile -c ../../served/names.zip names-1.0)
+names names.zip
+echo decomposed >trees/names/names-1.0/$'u\u0308'
+(cd trees/names && python3 -m tarfile -c ../../served/names.tar names-1.0)
+names names.tar
+equal "Nix's own hash of it" "$(nix-hash --type sha256 --base32 trees/names/names-1.0)" \
+  "$(nix-prefetch-url --unpack "file://$work/served/names.tar" 2>/dev/null)"
+
 step "two clients at once: fetched once"
 tree slow seven
 echo "[{\"url\": \"$url/slow/slow.tar.gz\", \"hash\": \"sha256:${hash_of[slow]}\", \"unpack\": true}]" >locks/slow.json
@@ -207,6 +233,35 @@ cat a.path >$out
 SCRIPT
 build twice >/dev/null
 equal "requests" 1 "$(asked /slow/)"
+
+step "many fetches of one build: four at a time, and another build has its own meanwhile"
+many='' entries=''
+for number in {1..10}; do
+  echo "content $number" >"served/many-$number"
+  hash=$(sha256sum "served/many-$number" | cut -d' ' -f1)
+  entries+="${entries:+,}{\"url\": \"$url/slow/many-$number\", \"hash\": \"sha256:$hash\"}"
+  many+=" (builtins.fetchurl { url = \"$url/slow/many-$number\"; sha256 = \"$hash\"; })"
+done
+echo "[$entries]" >locks/many.json
+outer many "airlockLocks = [ ./locks/many.json ]; fetches = ''$many'';" <<'SCRIPT'
+for fetch in 1 2 3 4 5 6 7 8 9 10; do
+  HOME=$PWD/$fetch nix-instantiate --eval --read-write-mode -E "builtins.elemAt [ $fetches ] $((fetch - 1))" >$fetch.path &
+done
+wait
+for fetch in 1 2 3 4 5 6 7 8 9 10; do cat $(tr -d '"' <$fetch.path); done >$out
+SCRIPT
+echo content >served/other-slow
+other=$(sha256sum served/other-slow | cut -d' ' -f1)
+echo "[{\"url\": \"$url/other-slow\", \"hash\": \"sha256:$other\"}]" >locks/other.json
+fetches other "builtins.fetchurl { url = \"$url/other-slow\"; sha256 = \"$other\"; }" 'airlockLocks = [ ./locks/other.json ];'
+build many >many.result &
+building=$!
+all_asked() { [ "$(asked /slow/many-)" -ge 4 ]; }
+eventually "four of them are under way" 60 all_asked
+contains "another build's" "content from " "$(cat "$(build other)")"
+wait "$building"
+equal "what came" "$(for number in {1..10}; do echo "content $number"; done)" "$(cat "$(cat many.result)")"
+[ "$(cat most-slow)" -le 4 ] || fail "$(cat most-slow) of them were under way at once"
 
 step "what the build itself brings along locks nothing"
 tree added eight
@@ -289,6 +344,19 @@ PYTHON
 bad escape "$url/escape.tar"
 is_ended escape "leads out of the archive" "$bad"
 equal "nothing is left of any of them" "" "$(ls /var/cache/airlock-fetch)"
+
+step "bad input: git"
+# no_git NAME URL: what is locked is a git repository that is not there.
+no_git() {
+  local hash
+  hash=$(echo "$1" | sha256sum | cut -d' ' -f1)
+  echo "[{\"url\": \"git+$2\", \"hash\": \"sha256:$hash\"}]" >"locks/$1.json"
+  fetches "$1" "builtins.fetchTarball { url = \"$url/$1\"; sha256 = \"$hash\"; }" "airlockLocks = [ ./locks/$1.json ];"
+}
+no_git no-repository "$url/git/none?rev=$commit"
+is_ended no-repository "cannot fetch git+$url/git/none?rev=$commit: git says 'repository '$url/git/none/' not found'; correct the URL"
+no_git no-revision "$url/git/repo?rev=$rev"
+is_ended no-revision "cannot fetch git+$url/git/repo?rev=$rev: the repository has no such revision; correct it in its lock"
 
 step "loopback only by configuration"
 configure sealed
@@ -373,7 +441,8 @@ equal "what it sees of /run" "" "$(beside ls -A /run)"
 equal "what it sees of the ledger" "" "$(beside ls -A /var/lib/airlock)"
 refuses "to take the cover off" beside unshare -Urm umount /nix/var/nix
 refuses "the socket, to another user" setpriv --reuid nobody --regid nogroup --clear-groups \
-  python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/airlock-fetch/socket")'
+  /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/run/airlock-fetch/socket")'
+contains "the reason" PermissionError "$output"
 airlock-env stop-fetch
 bad nobody-fetches "$url/first.tar.gz?nobody"
 is_ended nobody-fetches "start it with \`systemctl start airlock-fetchd\`" "$bad"

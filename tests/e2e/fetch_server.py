@@ -3,7 +3,8 @@
 usage: fetch_server.py FOLDER CERTIFICATE
 
 Serves FOLDER; writes the port to FOLDER/../port when it listens, that of the same without TLS to FOLDER/../plain-port, and
-every request's path to FOLDER/../requests.
+every request's path to FOLDER/../requests. What is below /slow/ takes a second; how many of those there were at once, at
+most, is in FOLDER/../most-slow.
 """
 
 import http.server
@@ -19,7 +20,13 @@ folder, certificate = os.path.abspath(sys.argv[1]), sys.argv[2]
 notes = os.path.dirname(folder)
 
 
+slow = threading.Lock()
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
+    slow_now = 0
+    most_slow = 0
+
     def __init__(self, *arguments):
         super().__init__(*arguments, directory=folder)
 
@@ -41,7 +48,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif url.path.startswith("/slow/"):
+            with slow:
+                Handler.slow_now += 1
+                Handler.most_slow = max(Handler.most_slow, Handler.slow_now)
+                write("most-slow", str(Handler.most_slow))
             time.sleep(1)
+            with slow:
+                Handler.slow_now -= 1
             self.path = self.path[len("/slow") :]
             super().do_GET()
         else:

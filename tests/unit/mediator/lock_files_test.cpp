@@ -3,6 +3,7 @@
 #include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "tests/unit/policy/fake_scene.hpp"
 
@@ -82,6 +83,15 @@ TEST_CASE("airlockLocks names files below inputs, and they must be right") {
   CHECK(store.locks().error().find("not in the closure") != std::string::npos);
   store.name_in_attribute("/etc/passwd");
   CHECK_FALSE(store.locks());
+}
+
+TEST_CASE("a name of several lines is told in one") {
+  Store store;
+  store.write("two\nlines\x1b[31m.json", "not json");
+  const nlohmann::json attributes{
+      {"airlockLocks", {store.top().string() + "/two\nlines\x1b[31m.json"}}};
+  store.derivation.environment["__json"] = attributes.dump();
+  CHECK_THAT(store.locks().error(), Catch::Contains("/two lines.json: this is no lock file"));
 }
 
 TEST_CASE("nothing outside of the store path is read through it") {

@@ -1,7 +1,9 @@
 #include "daemon/mediator/locked_fetches.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <mutex>
 #include <thread>
 
 #include "daemon/fetch/conversation.hpp"
@@ -32,13 +34,24 @@ struct FakeFetcher final : fetch::Fetcher {
   tl::expected<std::unique_ptr<fetch::Content>, std::string> fetch(const fetch::Request&,
                                                                    int) override {
     ++asked;
+    {
+      const std::lock_guard lock(mutex);
+      most = std::max(most, ++at_once);
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    {
+      const std::lock_guard lock(mutex);
+      --at_once;
+    }
     if (!failure.empty()) return tl::unexpected(failure);
     return std::make_unique<TextContent>(content);
   }
   std::atomic<int> asked = 0;
   std::string content = "hello";
   std::string failure;
+  std::mutex mutex;  ///< guards what is below
+  std::size_t at_once = 0;
+  std::size_t most = 0;
 };
 
 /// A session with one locked file, "hello".
@@ -46,8 +59,12 @@ struct Fetching {
   explicit Fetching(FixedOutputPolicy policy, const std::string& url = "https://h/hello") {
     world.config.fixed_output = policy;
     world.services.fetcher = &fetcher;
+    world.services.fetch_turns = &turns;
     world.upstream_state.added = path;
     fetch::Locks locks;
+    for (const auto& other : others)
+      locks.emplace(other,
+                    fetch::Lock{other, address, {fetch::Kind::file, url + other.base(), {}}});
     locks.emplace(path, fetch::Lock{path, address, {fetch::Kind::file, url, {}}});
     session = std::make_unique<Session>(2, 2, policy::fake_path("locked.drv"), Derivation{},
                                         std::set<StorePath>{}, world.services, std::move(locks));
@@ -62,8 +79,14 @@ struct Fetching {
 
   World world;
   FakeFetcher fetcher;
+  FetchTurns turns;
   ContentAddress address{IngestionMethod::flat, sha256("hello")};
   StorePath path = path_of(world.config.layout, "hello", address, {}).value();
+  std::vector<StorePath> others = [] {
+    std::vector<StorePath> paths;
+    for (int i = 0; i < 12; ++i) paths.push_back(policy::fake_path("other" + std::to_string(i)));
+    return paths;
+  }();
   std::unique_ptr<Session> session;
 };
 
@@ -103,6 +126,17 @@ TEST_CASE("clients that ask at the same time have it fetched once") {
   for (auto& client : clients) client.join();
   CHECK(fetching.fetcher.asked == 1);
   CHECK(fetching.session->visible(fetching.path));
+}
+
+TEST_CASE("a build with many fetches at once has them done a few at a time") {
+  Fetching fetching(FixedOutputPolicy::open);
+  fetching.fetcher.failure = "cannot fetch it";
+  std::vector<std::thread> clients;
+  for (const auto& other : fetching.others)
+    clients.emplace_back([&] { CHECK(fetching.ask(other)->failure == "cannot fetch it"); });
+  for (auto& client : clients) client.join();
+  CHECK(fetching.fetcher.asked == 12);
+  CHECK(fetching.fetcher.most <= FetchTurns::of_one_build);
 }
 
 TEST_CASE("other content than the lock says is not added, and sealed ends the build") {
