@@ -69,14 +69,18 @@ std::optional<std::string> read_text(PassingUpload& body, std::size_t most) {
   return text;
 }
 
+std::optional<std::string> content_of(std::optional<SingleFile> file) {
+  return file ? std::optional(std::move(file->content)) : std::nullopt;
+}
+
 /// One path of AddToStoreNar or AddMultipleToStore; `verdict` is that of its arguments.
 void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& verdict,
                      PassingUpload& archive, const policy::Scene& scene, const Limits& limits,
                      Observation& seen) {
   Nowhere nowhere;
-  std::optional<std::string> text;
+  std::optional<SingleFile> file;
   const auto pass = [&](Sink& sink) {
-    copy_nar(archive, sink, nar_limits(limits), limits.derivation_bytes, text);
+    copy_nar(archive, sink, nar_limits(limits), limits.derivation_bytes, file);
   };
   const auto address = ContentAddress::parse(item.info.content_address);
   if (verdict.refused() || !address) {
@@ -87,9 +91,9 @@ void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& ver
   pass(check);
   if (scene.is_own_output(item.path))
     return amend(seen, policy::own_output(scene.layout().print(item.path)));
-  if (!check.matches(text)) return amend(seen, policy::content_differs(scene.layout(), item.path));
+  if (!check.matches(file)) return amend(seen, policy::content_differs(scene.layout(), item.path));
   if (item.path.is_derivation())
-    amend_by_text(seen, item.path.name(), text, item.info.references, scene);
+    amend_by_text(seen, item.path.name(), content_of(std::move(file)), item.info.references, scene);
 }
 
 void observe_archives(const wire::AddMultipleToStore& request, PassingUpload& body,
@@ -138,11 +142,14 @@ UploadWatch watch(const wire::AddToStore& request, const Session& session, const
   return tolerant(
       [&request, &session, &limits, &seen, archive](PassingUpload& body) {
         std::optional<std::string> text;
-        Nowhere nowhere;
-        if (archive || !body.is_framed())
-          copy_nar(body, nowhere, nar_limits(limits), limits.derivation_bytes, text);
-        else
+        if (archive || !body.is_framed()) {
+          Nowhere nowhere;
+          std::optional<SingleFile> file;
+          copy_nar(body, nowhere, nar_limits(limits), limits.derivation_bytes, file);
+          text = content_of(std::move(file));
+        } else {
           text = read_text(body, limits.derivation_bytes);
+        }
         amend_by_text(seen, request.name, text, request.references, session);
       },
       seen);

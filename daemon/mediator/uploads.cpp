@@ -42,7 +42,9 @@ std::string read_whole(Call& call, bool archive, std::optional<std::string>& tex
   if (archive || !call.body->is_framed()) {
     auto limits = nar_limits(call);
     limits.size = most;
-    copy_nar(*call.body, whole, limits, most, text);
+    std::optional<SingleFile> file;
+    copy_nar(*call.body, whole, limits, most, file);
+    if (file) text = std::move(file->content);
   } else {
     copy_raw(*call.body, whole, most);
     text = whole.text();
@@ -165,13 +167,14 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Additions& 
   if (request.path.is_derivation() || address->method != IngestionMethod::recursive) {
     // Small enough to be read whole and checked before any of it travels on.
     StringSink content;
-    std::optional<std::string> text;
+    std::optional<SingleFile> file;
     auto limits = nar_limits(call);
     limits.size = call.services.config.limits.derivation_bytes;
     policy::ArchiveCheck check(content, request.info, *address);
-    copy_nar(archive, check, limits, limits.size, text);
-    if (!check.matches(text)) return content_differs(layout, request.path);
+    copy_nar(archive, check, limits, limits.size, file);
+    if (!check.matches(file)) return content_differs(layout, request.path);
     if (request.path.is_derivation()) {
+      const auto text = file ? std::optional(std::move(file->content)) : std::nullopt;
       auto decided =
           decide_derivation(request.path.name(), text, request.info.references, additions);
       if (!decided) return tl::unexpected(decided.error());
@@ -204,7 +207,8 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
   };
   std::string content;
   std::optional<Derivation> derivation;
-  // Before protocol 1.25 a flat file comes as an archive of it, and is wanted without that.
+  // Before protocol 1.25 a flat file comes as an archive of it, and is wanted without that, nor is
+  // its executable bit.
   if (is_derivation || (!archive && !call.body->is_framed())) {
     std::optional<std::string> text;
     content = read_whole(call, archive, text);

@@ -113,6 +113,15 @@ for path in known hidden absent; do
     AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack nar \$this \$address \$nars/sound \$(hex <\$nars/sound) checked
   done
 done
+# under the name of a plain file what has its content, and is something else
+flat=fixed:sha256:\$(printf content | hex)
+plainFile=\$(nix-store --print-fixed-path sha256 \$(printf content | hex) name)
+for nar in executable symlink folder; do
+  for how in nar multiple; do refused add-content-addressed \$attack \$how \$plainFile \$flat \$nars/\$nar \$(hex <\$nars/\$nar) checked; done
+  for protocol in 1.21 1.23; do
+    AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack nar \$plainFile \$flat \$nars/\$nar \$(hex <\$nars/\$nar) checked
+  done
+done
 # unsigned and input-addressed, checks waived or not, alone or in a list
 for how in nar multiple; do
   for flag in checked unchecked; do
@@ -207,6 +216,15 @@ done
 for protocol in 1.21 1.22 1.23; do
   AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$sound \$address \$nars/sound \$(hex <\$nars/sound) checked
 done
+# A plain file by its content. Clients of old send a flat file as it is on their disk, and its bit is not taken.
+flat=fixed:sha256:\$(printf content | hex)
+plainFile=\$(nix-store --print-fixed-path sha256 \$(printf content | hex) name)
+AIRLOCK_PROTOCOL=1.21 taken \$attack source name fixed:sha256 \$nars/executable
+[ "\$(cat \$plainFile)" = content ] && [ ! -x \$plainFile ] || die "\$(ls -l \$plainFile)"
+for protocol in 1.21 1.23 1.38; do
+  AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$plainFile \$flat \$nars/plain \$(hex <\$nars/plain) checked
+done
+taken \$attack multiple \$plainFile \$flat \$nars/plain \$(hex <\$nars/plain) checked
 # Under the name of what is there, what is there.
 nix-store --dump \$known >known.nar
 for protocol in 1.21 1.23 1.26 1.30 1.38; do

@@ -50,6 +50,18 @@ struct Paths {
   wire::AddToStoreNar second;
 };
 
+/// What AddMultipleToStore sends of one path.
+std::string packed(const StoreLayout& layout, const wire::AddToStoreNar& item,
+                   const std::string& archive) {
+  StringSink sink;
+  wire::Writer to(sink, layout);
+  to.u64(1);
+  to.path(item.path);
+  wire::write_path_info(to, item.info);
+  to.raw(archive);
+  return sink.text();
+}
+
 bool is_valid(Conversation& client, const StorePath& path) {
   REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{path}));
   return client.from().boolean();
@@ -130,4 +142,41 @@ TEST_CASE("the limits of a session hold within an upload") {
   REQUIRE(world.trace.await("condemn"));
   CHECK(world.session.condemned());
   CHECK(world.trace.count("grant") == 0);
+}
+
+TEST_CASE("the content address of a file is not that of what is more than its content") {
+  // Executable it has the right content, under a plain file's path, for everybody on the host.
+  struct Sent {
+    test::Tree tree;
+    bool taken;
+  };
+  const test::Tree plain{test::Tree::File{"content"}};
+  for (const auto& [tree, taken] :
+       {Sent{plain, true}, Sent{{test::Tree::File{"content", true}}, false},
+        Sent{{test::Tree::Symlink{"content"}}, false},
+        Sent{{test::Tree::Folder{{"content", plain}}}, false}}) {
+    for (const auto method : {IngestionMethod::flat, IngestionMethod::text}) {
+      for (const bool alone : {true, false}) {
+        CAPTURE(tree.node.index(), taken, method == IngestionMethod::flat, alone);
+        World world;
+        const auto archive = test::nar(tree);
+        const ContentAddress address{method, sha256("content")};
+        wire::AddToStoreNar item{
+            path_of(world.config.layout, "name", address, {}).value(), {}, false, false};
+        item.info.nar_hash = sha256(archive).base16();
+        item.info.nar_size = archive.size();
+        item.info.content_address = address.print();
+        Conversation client(world);
+        client.handshake();
+        const auto refusal = alone ? client.upload(item, archive)
+                                   : client.upload(wire::AddMultipleToStore{},
+                                                   packed(world.config.layout, item, archive));
+        CHECK(refusal.value_or("add-content-addressed").find("add-content-addressed") !=
+              std::string::npos);
+        CHECK(refusal.has_value() == !taken);
+        CHECK(world.session.visible(item.path) == taken);
+        CHECK(world.trace.count("add ") == (taken ? 1 : 0));
+      }
+    }
+  }
 }

@@ -193,6 +193,12 @@ TEST_CASE("observe: one finished path is judged by its archive") {
   CHECK(observed.next_row() == "allow add " + observed.print(good.path));
   observed.send(good, test::nar({test::Tree::File{"other"}}));
   CHECK(observed.next_row() == "deny add-content-addressed " + observed.print(good.path));
+  const auto executable = test::nar({test::Tree::File{"content", true}});
+  auto plain = observed.described("plain", "content", {}, true);
+  plain.info.nar_hash = sha256(executable).base16();
+  plain.info.nar_size = executable.size();
+  observed.send(plain, executable);
+  CHECK(observed.next_row() == "deny add-content-addressed " + observed.print(plain.path));
 }
 
 TEST_CASE("observe: what BuildDerivation has built is visible since, as it is in strict") {

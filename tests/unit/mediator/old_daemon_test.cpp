@@ -35,8 +35,8 @@ TEST_CASE("a flat file becomes the archive of one regular file") {
   write_file_nar("hello", nar);
   StringSource source(nar.text());
   StringSink copy;
-  std::optional<std::string> content;
-  copy_nar(source, copy, {}, 100, content);
-  CHECK(content == "hello");
+  std::optional<SingleFile> file;
+  copy_nar(source, copy, {}, 100, file);
+  CHECK(file == SingleFile{"hello", false});
   CHECK(source.rest().empty());
 }
