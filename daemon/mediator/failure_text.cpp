@@ -38,18 +38,18 @@ std::string without_sandbox_root(std::string text, const std::string& derivation
 
 }  // namespace
 
-std::string failure_text(const wire::KeyedBuildResult& failed, const StoreLayout& layout) {
-  const auto derivation = layout.print(failed.target.path);
-  switch (failed.result.status) {
+std::string failure_text(const StorePath& path, const wire::BuildResult& failed,
+                         const StoreLayout& layout) {
+  const auto derivation = layout.print(path);
+  switch (failed.status) {
     case wire::BuildStatus::permanent_failure:
       // Up to the log, which a builder can fill with such words.
-      return fmt::format(
-          "builder for '{}' {}", derivation,
-          how_it_failed(failed.result.error.substr(0, failed.result.error.find('\n'))));
+      return fmt::format("builder for '{}' {}", derivation,
+                         how_it_failed(failed.error.substr(0, failed.error.find('\n'))));
     case wire::BuildStatus::dependency_failed:
       return fmt::format("a dependency of '{}' was not built", derivation);
     default:
-      return without_sandbox_root(one_plain_line(failed.result.error), derivation);
+      return without_sandbox_root(one_plain_line(failed.error), derivation);
   }
 }
 

@@ -191,6 +191,12 @@ void write_build_result(Writer& to, const BuildResult& result, Version version) 
   }
 }
 
+void write_keyed_result(Writer& to, const Target& target, const BuildResult& result,
+                        Version version) {
+  to.string(print_target(to.layout(), target));
+  write_build_result(to, result, version);
+}
+
 BuildResult normalised(const BuildResult& result, const StoreLayout& layout) {
   BuildResult normal;
   normal.status = result.succeeded() ? BuildStatus::built : result.status;

@@ -9,7 +9,7 @@ namespace {
 
 std::string text_of(BuildStatus status, const std::string& upstream) {
   const auto path = StorePath::parse(std::string(32, '0') + "-x.drv").value();
-  return failure_text({{path, true, {}}, {status, upstream}}, StoreLayout{});
+  return failure_text(path, {status, upstream}, StoreLayout{});
 }
 
 const std::string drv = "'/nix/store/00000000000000000000000000000000-x.drv'";
