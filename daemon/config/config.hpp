@@ -29,7 +29,8 @@ struct Limits {
   std::chrono::seconds handshake{10};            ///< from connect to the first operation
   std::chrono::seconds stall{300};               ///< no progress inside one operation
   std::uint32_t depth = 16;                      ///< sessions within sessions
-  std::uint64_t paths = 100'000;                 ///< granted to one session beyond its inputs
+  /// Granted to one session beyond its inputs, or left in the store by an upload that was refused.
+  std::uint64_t paths = 100'000;
   /// The size of those, as archives. What is built on the way and not granted is not held against
   /// the garbage collector, and which of it is built depends on the host, so it is not counted.
   std::uint64_t granted_bytes = 64ull << 30;

@@ -119,6 +119,25 @@ class ContentDiffers : public std::runtime_error {
   ContentDiffers() : std::runtime_error("the content differs") {}
 };
 
+/// Counts for the session what is sent on of a path, as it goes: Nix unpacks an archive under its
+/// path's name, and leaves there what it has when it is told that it was the wrong one.
+class CountingSink final : public Sink {
+ public:
+  CountingSink(Sink& next, Session& session, const StorePath& path)
+      : next_(next), session_(session), path_(path) {}
+  void write(std::string_view bytes) override {
+    passed_ += bytes.size();
+    session_.count_taken(path_, passed_);
+    next_.write(bytes);
+  }
+
+ private:
+  Sink& next_;
+  Session& session_;
+  const StorePath& path_;
+  std::uint64_t passed_ = 0;
+};
+
 /// Sends an archive on while it is read; whether it is what its hash and its address say is known
 /// only at its end, but for one that was held till then nothing has begun.
 tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToStoreNar& request,
@@ -127,7 +146,8 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
   bool right = false;
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
-      HoldingSink holding(sink);
+      CountingSink counting(sink, call.session, request.path);
+      HoldingSink holding(counting);
       policy::ArchiveCheck check(holding, request.info, address);
       copy_nar(archive, check, nar_limits(call));
       right = check.matches(std::nullopt);

@@ -180,3 +180,48 @@ TEST_CASE("the content address of a file is not that of what is more than its co
     }
   }
 }
+
+TEST_CASE("what upstream has taken counts, also when the upload is refused, and once") {
+  const auto limit = GENERATE(as<std::string>{}, "paths", "bytes");
+  const bool granted_later = GENERATE(true, false);
+  CAPTURE(limit, granted_later);
+  World world;
+  const auto named = [&](const std::string& name) {
+    return described(world.config.layout, name, name, {}, false);
+  };
+  if (limit == "paths")
+    world.config.limits.paths = 2;
+  else
+    world.config.limits.granted_bytes = 2 * named("a").info.nar_size;
+  const auto upload = [&](const std::string& first, bool good) {
+    Uploading uploading(world, 2);
+    uploading.send(named(first), first);
+    uploading.send(named("z"), good ? "z" : "other content");
+    return uploading.finish();
+  };
+  for (int i = 0; i < 3; ++i) CHECK(upload("a", false));
+  if (granted_later)
+    CHECK_FALSE(upload("a", true));
+  else
+    CHECK(upload("b", false));
+  CHECK(world.session.visible(named("a").path) == granted_later);
+  CHECK_FALSE(world.session.condemned());
+  CHECK_THROWS_AS(upload("c", false), ConnectionOver);
+  CHECK(world.session.condemned());
+}
+
+TEST_CASE("of an archive that turns out to be wrong counts what upstream was sent of it") {
+  World world;
+  world.config.limits.granted_bytes = 5 << 20;
+  const auto large = [&](const std::string& name) {
+    return described(world.config.layout, name, std::string(2 << 20, 'x'), {}, false);
+  };
+  const auto wrong = test::nar({test::Tree::File{std::string(2 << 20, 'y')}});
+  Conversation client(world);
+  client.handshake();
+  for (const auto* name : {"first", "first", "second"}) CHECK(client.upload(large(name), wrong));
+  CHECK_FALSE(world.session.condemned());
+  CHECK_THROWS_AS(client.upload(large("third"), wrong), ConnectionOver);
+  CHECK(world.session.condemned());
+  CHECK_THAT(world.boundary.reason, Catch::Contains("limits.granted-bytes"));
+}
