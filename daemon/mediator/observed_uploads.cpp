@@ -69,10 +69,6 @@ std::optional<std::string> read_text(PassingUpload& body, std::size_t most) {
   return text;
 }
 
-std::optional<std::string> content_of(std::optional<SingleFile> file) {
-  return file ? std::optional(std::move(file->content)) : std::nullopt;
-}
-
 /// One path of AddToStoreNar or AddMultipleToStore; `verdict` is that of its arguments.
 void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& verdict,
                      PassingUpload& archive, const policy::Scene& scene, const Limits& limits,
@@ -93,7 +89,7 @@ void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& ver
     return amend(seen, policy::own_output(scene.layout().print(item.path)));
   if (!check.matches(file)) return amend(seen, policy::content_differs(scene.layout(), item.path));
   if (item.path.is_derivation())
-    amend_by_text(seen, item.path.name(), content_of(std::move(file)), item.info.references, scene);
+    amend_by_text(seen, item.path.name(), file->content, item.info.references, scene);
 }
 
 void observe_archives(const wire::AddMultipleToStore& request, PassingUpload& body,
@@ -135,21 +131,10 @@ UploadWatch tolerant(UploadWatch watch, Observation& seen) {
 
 UploadWatch watch(const wire::AddToStore& request, const Session& session, const Limits& limits,
                   Observation& seen) {
-  const auto method = AddMethod::parse(request.method);
-  if (!request.name.ends_with(".drv") || seen.verdict.refused() || !method) return {};
-  const bool archive =
-      method->method == IngestionMethod::recursive || method->method == IngestionMethod::git;
+  if (!request.name.ends_with(".drv") || seen.verdict.refused()) return {};
   return tolerant(
-      [&request, &session, &limits, &seen, archive](PassingUpload& body) {
-        std::optional<std::string> text;
-        if (archive || !body.is_framed()) {
-          Nowhere nowhere;
-          std::optional<SingleFile> file;
-          copy_nar(body, nowhere, nar_limits(limits), limits.derivation_bytes, file);
-          text = content_of(std::move(file));
-        } else {
-          text = read_text(body, limits.derivation_bytes);
-        }
+      [&request, &session, &limits, &seen](PassingUpload& body) {  // text, by its rule
+        const auto text = read_text(body, limits.derivation_bytes);
         amend_by_text(seen, request.name, text, request.references, session);
       },
       seen);

@@ -141,6 +141,11 @@ done
 # out of the sandbox
 drv=\$(\$attack source \$(echo \$nochroot | cut -c34-) text:sha256 \$made/\$nochroot \$shell) || die "\$drv"
 refused stay-in-sandbox \$attack targets 0 "\$drv!*"
+# a derivation by another hash than Nix gives it
+for method in fixed:md5 fixed:sha1 fixed:sha256 fixed:r:sha256; do
+  refused derivation-is-text \$attack source \$(echo \$nochroot | cut -c34-) \$method \$made/\$nochroot
+done
+AIRLOCK_PROTOCOL=1.21 refused derivation-is-text \$attack source \$(echo \$nochroot | cut -c34-) fixed:sha1 \$made/\$nochroot.nar
 refused stay-in-sandbox \$attack source impure.drv text:sha256 \$made/impure \$shell
 # modes
 refused build-mode \$attack targets 1 "\$plain!*"
@@ -194,7 +199,7 @@ for reason in "'a/b' cannot be" "'..' cannot be" "'.' cannot be" "'' cannot be" 
 done
 denied=$(query "select distinct rule from operations where verdict = 'deny' order by rule" | tr '\n' ' ')
 echo "rules in the ledger: $denied"
-for rule in references-visible derivation-inputs add-content-addressed no-repair derivation-as-stored stay-in-sandbox build-mode path-visible no-dynamic-derivations never; do
+for rule in references-visible derivation-inputs derivation-is-text add-content-addressed no-repair derivation-as-stored stay-in-sandbox build-mode path-visible no-dynamic-derivations never; do
   contains "ledger" "$rule" "$denied"
 done
 

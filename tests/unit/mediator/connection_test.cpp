@@ -1,5 +1,6 @@
 // Whole connections against recording fakes: what is asked of upstream and of the boundary, in
 // which order, and what the client reads.
+#include "tests/unit/core/nar_tree.hpp"
 #include "tests/unit/mediator/conversation.hpp"
 
 using namespace airlock;
@@ -99,6 +100,47 @@ TEST_CASE("a derivation that names a hidden path never reaches upstream") {
       client.upload(wire::Op::add_to_store, {"x.drv", "text:sha256", {}, false}, "not a derivation")
           .has_value());
   CHECK(world.trace.count("connect upstream") == 0);
+}
+
+TEST_CASE("a derivation is text by SHA-256, in every operation that adds one") {
+  World world;
+  const auto& layout = world.config.layout;
+  Derivation derivation;
+  derivation.outputs["out"] = {policy::fake_path("out"), "", ""};
+  derivation.platform = "x";
+  derivation.builder = "/bin/sh";
+  derivation.environment = {{"name", "x"}, {"out", layout.print(policy::fake_path("out"))}};
+  const auto text = derivation.unparse(layout);
+  const auto archive = test::nar({test::Tree::File{text}});
+  Conversation client(world);
+  client.handshake();
+  /// Was it refused as a derivation that is no text?
+  const auto refused = [&](const auto& request, const std::string& body) {
+    const auto refusal = client.upload(request, body);
+    if (!refusal)
+      (void)std::remove_cvref_t<decltype(request)>::Reply::decode(client.from(), wire::newest);
+    return refusal && refusal->find("(derivation-is-text)") != std::string::npos;
+  };
+  for (const std::string method : {"text:sha256", "fixed:md5", "fixed:sha1", "fixed:sha256",
+                                   "fixed:sha512", "fixed:r:sha1", "fixed:r:sha256"}) {
+    CAPTURE(method);
+    const bool taken = method == "text:sha256";
+    const auto how = AddMethod::parse(method).value();
+    const auto& content = how.method == IngestionMethod::recursive ? archive : text;
+    CHECK(refused(wire::AddToStore{"x.drv", method, {}, false}, content) == !taken);
+    Hasher hasher(how.algorithm);
+    hasher.update(content);
+    const ContentAddress address{how.method, hasher.finish()};
+    wire::AddToStoreNar item{path_of(layout, "x.drv", address, {}).value(), {}, false, false};
+    item.info.nar_hash = sha256(archive).base16();
+    item.info.nar_size = archive.size();
+    item.info.content_address = address.print();
+    CHECK(refused(item, archive) == !taken);
+    CHECK(world.session.visible(item.path) == taken);
+  }
+  CHECK(world.trace.count("add ") == 2);
+  // Under any other name Nix does not read it as a derivation.
+  CHECK_FALSE(client.upload(wire::AddToStore{"x.drv.txt", "fixed:sha1", {}, false}, text));
 }
 
 TEST_CASE("a session may ask so many operations, over all its connections") {
