@@ -34,7 +34,8 @@ struct Limits {
   /// The size of those, as archives. What is built on the way and not granted is not held against
   /// the garbage collector, and which of it is built depends on the host, so it is not counted.
   std::uint64_t granted_bytes = 64ull << 30;
-  std::uint64_t operations = 1'000'000;  ///< of one session; each has a row in the ledger
+  /// Of one session, and its connections that broke the protocol; each has a row in the ledger.
+  std::uint64_t operations = 1'000'000;
   std::uint32_t builds = 16;  ///< requests to build of one session at once; a further one waits
   std::uint32_t machine_builds = 256;             ///< such requests of all sessions
   std::chrono::seconds build_time{24 * 60 * 60};  ///< one request to build

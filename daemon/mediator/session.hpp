@@ -97,7 +97,8 @@ class Session final : public policy::Scene {
   /// Visible paths that refer to this one. Throws Condemned.
   [[nodiscard]] std::set<StorePath> referrers(const StorePath& path);
 
-  /// One more of the operations that a session may ask. Throws Condemned.
+  /// One more of the operations that a session may ask, or a connection of its that broke the
+  /// protocol before there was one. Throws Condemned.
   void count_operation();
 
   /// Keeps the parsed form of a derivation that the session is about to be granted, if it is not

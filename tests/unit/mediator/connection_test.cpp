@@ -228,3 +228,31 @@ TEST_CASE("nothing is granted that no hook would settle") {
     CHECK_FALSE(world.is_owed(path));
   }
 }
+
+TEST_CASE("what breaks the protocol is an operation like any other, for the limit of them") {
+  for (const std::string what : {"garbage", "unknown"}) {
+    CAPTURE(what);
+    World world;
+    world.config.limits.operations = 2;
+    for (int i = 0; i < 3; ++i) {
+      CHECK_FALSE(world.session.condemned());
+      Conversation client(world);
+      if (what == "unknown") client.handshake();
+      client.to().raw(std::string(64, 'A'));
+      client.to().flush();
+    }
+    CHECK(world.session.condemned());
+    CHECK(world.ledger.verdicts() == std::vector<std::string>{"broken", "broken", "condemn"});
+    CHECK(world.boundary.reason.find("limits.operations") != std::string::npos);
+  }
+  World world;  // one that is malformed counts once
+  world.config.limits.operations = 2;
+  for (int i = 0; i < 2; ++i) {
+    Conversation client(world);
+    client.handshake();
+    client.to().u64(static_cast<std::uint64_t>(wire::Op::query_path_info));
+    client.to().u64(std::uint64_t{1} << 60);
+    client.to().flush();
+  }
+  CHECK_FALSE(world.session.condemned());
+}
