@@ -7,6 +7,7 @@
 
 #include "daemon/mediator/build_answers.hpp"
 #include "daemon/mediator/build_log.hpp"
+#include "daemon/mediator/failure_text.hpp"
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/upstream_waits.hpp"
 #include "daemon/policy/build_plan.hpp"
@@ -25,7 +26,7 @@ bool follows_from_derivation(const wire::BuildResult& result) {
   switch (result.status) {
     case BuildStatus::permanent_failure:
       // Whoever kills a builder is not asked: the kernel when memory is short, or Nix itself.
-      return result.error.find("due to signal 9 ") == std::string::npos;
+      return reason_in(result.error).find("due to signal 9 ") == std::string_view::npos;
     case BuildStatus::output_rejected:
     case BuildStatus::dependency_failed:
     case BuildStatus::not_deterministic:

@@ -307,3 +307,30 @@ TEST_CASE("each target of one derivation has the outputs that it is about") {
   CHECK(world.session.visible(policy::fake_path("dev")));
   CHECK(world.session.visible(policy::fake_path("out")));
 }
+
+TEST_CASE("what a builder prints is not the reason of its failure, in no version's words") {
+  const auto [failure, killed] = GENERATE(table<std::string, bool>(
+      {{"builder for 'x' failed with exit code 3;\nlast 1 log lines:\n> failed due to signal 9 "
+        "(Killed)\nFor full logs, run 'nix log x'.",
+        false},
+       {"builder for 'x' failed due to signal 9 (Killed);\nlast 1 log lines:\n> said", true},
+       {"Cannot build 'x'.\nReason: builder failed with exit code 3.\nOutput paths:\n  o\nLast 1 "
+        "log lines:\n> failed due to signal 9 (Killed)",
+        false},
+       {"Cannot build 'x'.\nReason: builder failed due to signal 9 (Killed).\nOutput paths:\n  o\n"
+        "Last 1 log lines:\n> said",
+        true}}));
+  CAPTURE(failure);
+  World world;
+  const auto derivation = world.add_derivation("printing");
+  world.upstream_state.status = wire::BuildStatus::permanent_failure;
+  world.upstream_state.failure = failure;
+  Conversation client(world);
+  client.handshake();
+  const wire::BuildPaths request{{{derivation, true, {}}}, wire::BuildMode::normal};
+  if (killed)
+    CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+  else
+    CHECK_NOTHROW(client.ask(wire::Op::build_paths, request));
+  CHECK(world.session.condemned() == killed);
+}

@@ -31,6 +31,13 @@ TEST_CASE("a log that looks like the reason is not taken for it") {
         "builder for " + drv + " failed");
 }
 
+TEST_CASE("newer versions of Nix say it in another line") {
+  CHECK(text_of(BuildStatus::permanent_failure,
+                "Cannot build 'x'.\nReason: \x1b[31;1mbuilder failed with exit code 3\x1b[0m.\n"
+                "Output paths:\n  o\nLast 1 log lines:\n> failed with exit code 7") ==
+        "builder for " + drv + " failed with exit code 3");
+}
+
 TEST_CASE("how many dependencies failed is not told") {
   CHECK(text_of(BuildStatus::dependency_failed, "3 dependencies of derivation 'x' failed") ==
         "a dependency of " + drv + " was not built");
