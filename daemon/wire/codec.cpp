@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t alignment = 8;
 constexpr std::size_t frame_size = 64 * 1024;
+constexpr std::size_t part_size = 96;  // a short string in a set
 constexpr std::size_t item_size = 32;  // what an item of a list takes beside its text, at least
 
 std::size_t padding_of(std::uint64_t length) {
@@ -78,6 +79,10 @@ std::uint64_t Reader::count() {
         fmt::format("a list of {} items is over the limit of {}", value, caps_.list_items));
   take(value * item_size);
   return value;
+}
+
+void Reader::parts(std::uint64_t number) {
+  take(number * part_size);
 }
 
 void Reader::take(std::uint64_t bytes) {

@@ -83,6 +83,8 @@ class Reader {
   StorePathSet paths();
   /// The count in front of a list, set or map, within the caps.
   std::uint64_t count();
+  /// What was read falls into so many parts, each of which will be held by itself.
+  void parts(std::uint64_t number);
   void raw(std::span<char> buffer) { source_.read(buffer); }
 
   [[nodiscard]] Source& source() { return source_; }
