@@ -20,10 +20,11 @@ enum class FixedOutputPolicy {
 };
 
 struct Limits {
-  std::uint32_t connections = 64;                ///< of one session at once
-  std::uint64_t string_bytes = 64ull << 20;      ///< one string of the protocol
-  std::uint64_t list_items = 1ull << 20;         ///< one list, set or map
-  std::uint64_t request_bytes = 96ull << 20;     ///< all of one request but an upload
+  std::uint32_t connections = 64;            ///< of one session at once
+  std::uint64_t string_bytes = 64ull << 20;  ///< one string of the protocol
+  std::uint64_t list_items = 1ull << 20;     ///< one list, set or map
+  /// All of one request but an upload, and of one reply or log message of nix-daemon's.
+  std::uint64_t request_bytes = 96ull << 20;
   std::uint64_t derivation_bytes = 64ull << 20;  ///< one .drv file
   std::uint64_t nar_bytes = 16ull << 30;         ///< one archive
   std::chrono::seconds handshake{10};            ///< from connect to the first operation

@@ -87,9 +87,9 @@ void Reader::parts(std::uint64_t number) {
 
 void Reader::take(std::uint64_t bytes) {
   taken_ += bytes;
-  if (taken_ > caps_.request_bytes)
+  if (taken_ > caps_.message_bytes)
     throw ConnectionOver(
-        fmt::format("a request takes more than {} bytes of memory", caps_.request_bytes));
+        fmt::format("a message takes more than {} bytes of memory", caps_.message_bytes));
 }
 
 std::vector<std::string> Reader::strings() {

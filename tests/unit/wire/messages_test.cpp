@@ -231,7 +231,7 @@ TEST_CASE("what a target falls into takes memory of its own") {
     });
     StringSource source(wire);
     Caps caps;
-    caps.request_bytes = 4 * wire.size();
+    caps.message_bytes = 4 * wire.size();
     Reader from(source, layout, caps);
     CHECK_THROWS_WITH(BuildPaths::decode(from, newest).targets.size(),
                       Catch::Contains("bytes of memory"));
