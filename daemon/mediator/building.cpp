@@ -1,6 +1,5 @@
 // Building on a sandbox's behalf, and what of the outcome it may learn.
 #include <fmt/format.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <map>
@@ -11,7 +10,6 @@
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/upstream_waits.hpp"
 #include "daemon/policy/build_plan.hpp"
-#include "daemon/wire/fd_stream.hpp"
 
 namespace airlock::handlers {
 
@@ -73,12 +71,6 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
 /// How long Nix may take to see that another build of the same derivation is over: what it has for
 /// `build-poll-interval` where nothing is set. To wait longer here than that would gain nothing.
 constexpr std::chrono::seconds lock_poll{5};
-
-void check_that_client_waits(const Call& call) {
-  pollfd polled{call.client, POLLRDHUP, 0};
-  if (::poll(&polled, 1, 0) > 0)
-    throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
-}
 
 /// Throws Condemned.
 std::unique_ptr<Builds::Ticket> admit(const policy::BuildPlan& plan, Call& call) {

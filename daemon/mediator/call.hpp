@@ -34,6 +34,10 @@ struct Call {
   }
 };
 
+/// For those that wait for others. Throws WatchedHungUp when nobody waits for the operation any
+/// more.
+void check_that_client_waits(const Call& call);
+
 /// Why an operation failed in an ordinary way: what the client is told. verdict is set where a rule
 /// refused what was only known after part of the work.
 struct Failure {

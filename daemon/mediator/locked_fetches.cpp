@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 
 #include "daemon/core/nar.hpp"
 #include "daemon/fetch/conversation.hpp"
@@ -16,6 +17,9 @@ namespace airlock {
 namespace {
 
 using fetch::Lock;
+
+/// How often one that waits for another's fetch looks whether its client is still there.
+constexpr std::chrono::milliseconds look_out{100};
 
 /// What was fetched is not what the lock says, or it stopped in the middle.
 class FetchFailed : public std::runtime_error {
@@ -145,7 +149,12 @@ std::optional<std::string> LockedFetches::hint(const StorePath& path,
 
 std::optional<std::string> LockedFetches::take_turn(const StorePath& path, const Call& call) {
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return !under_way_.contains(path); });
+  while (under_way_.contains(path)) {
+    lock.unlock();
+    check_that_client_waits(call);
+    lock.lock();
+    if (under_way_.contains(path)) done_.wait_for(lock, look_out);
+  }
   if (const auto failed = failed_.find(path); failed != failed_.end()) return failed->second;
   if (call.session.visible(path)) return std::string();
   under_way_.insert(path);
