@@ -20,20 +20,23 @@ enum class FixedOutputPolicy {
 };
 
 struct Limits {
-  std::uint32_t connections = 64;                ///< of one session at once
-  std::uint64_t string_bytes = 64ull << 20;      ///< one string of the protocol
-  std::uint64_t list_items = 1ull << 20;         ///< one list, set or map
-  std::uint64_t request_bytes = 96ull << 20;     ///< all of one request but an upload
+  std::uint32_t connections = 64;            ///< of one session at once
+  std::uint64_t string_bytes = 64ull << 20;  ///< one string of the protocol
+  std::uint64_t list_items = 1ull << 20;     ///< one list, set or map
+  /// All of one request but an upload, and of one reply or log message of nix-daemon's.
+  std::uint64_t request_bytes = 96ull << 20;
   std::uint64_t derivation_bytes = 64ull << 20;  ///< one .drv file
   std::uint64_t nar_bytes = 16ull << 30;         ///< one archive
   std::chrono::seconds handshake{10};            ///< from connect to the first operation
   std::chrono::seconds stall{300};               ///< no progress inside one operation
   std::uint32_t depth = 16;                      ///< sessions within sessions
-  std::uint64_t paths = 100'000;                 ///< granted to one session beyond its inputs
+  /// Granted to one session beyond its inputs, or left in the store by an upload that was refused.
+  std::uint64_t paths = 100'000;
   /// The size of those, as archives. What is built on the way and not granted is not held against
   /// the garbage collector, and which of it is built depends on the host, so it is not counted.
   std::uint64_t granted_bytes = 64ull << 30;
-  std::uint64_t operations = 1'000'000;  ///< of one session; each has a row in the ledger
+  /// Of one session, and its connections that broke the protocol; each has a row in the ledger.
+  std::uint64_t operations = 1'000'000;
   std::uint32_t builds = 16;  ///< requests to build of one session at once; a further one waits
   std::uint32_t machine_builds = 256;             ///< such requests of all sessions
   std::chrono::seconds build_time{24 * 60 * 60};  ///< one request to build

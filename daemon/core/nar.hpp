@@ -27,10 +27,17 @@ struct NarLimits {
 /// Returns the number of bytes of the archive. Does not flush the sink.
 std::uint64_t copy_nar(Source& source, Sink& sink, const NarLimits& limits = {});
 
-/// Like copy_nar, and keeps the content when the archive is one regular file of at most `limit`
-/// bytes: how a derivation uploaded as a NAR is read. content is empty otherwise.
+/// All that an archive says that is one regular file.
+struct SingleFile {
+  std::string content;
+  bool executable = false;
+  bool operator==(const SingleFile&) const = default;
+};
+
+/// Like copy_nar, and keeps what the archive holds when it is one regular file of at most `limit`
+/// bytes: how a derivation uploaded as a NAR is read. file is empty otherwise.
 std::uint64_t copy_nar(Source& source, Sink& sink, const NarLimits& limits, std::size_t limit,
-                       std::optional<std::string>& content);
+                       std::optional<SingleFile>& file);
 
 /// Writes the file tree at path (opened relative to directory_fd, without following symlinks, not
 /// even in the middle of path) as a NAR, as `nix-store --dump` does. Holds one descriptor at a time

@@ -14,9 +14,9 @@ class NarCopy {
       : source_(source), out_(sink), limits_(limits) {}
 
   /// Keep the content of an archive that is one file of at most `limit` bytes.
-  void keep(std::size_t limit, std::optional<std::string>& content) {
+  void keep(std::size_t limit, std::optional<SingleFile>& file) {
     keep_limit_ = limit;
-    kept_ = &content;
+    kept_ = &file;
   }
 
   std::uint64_t run() {
@@ -49,12 +49,13 @@ class NarCopy {
 
   void file() {
     auto tag = string(max_tag, "a tag");
-    if (tag == "executable") {
+    const bool executable = tag == "executable";
+    if (executable) {
       expect("");
       tag = string(max_tag, "a tag");
     }
     if (tag != "contents") fail("expected 'contents', found " + quote(tag));
-    contents();
+    contents(executable);
     close_node();
   }
 
@@ -97,14 +98,14 @@ class NarCopy {
     if (!entries_.empty()) expect(")");
   }
 
-  void contents() {
+  void contents(bool executable) {
     const auto size = integer();
     if (size > limits_.size - size_) fail("it is too large");
     const bool keep = kept_ != nullptr && entries_.empty() && size <= keep_limit_;
-    if (keep) kept_->emplace();
+    if (keep) *kept_ = SingleFile{{}, executable};
     for (auto left = size; left > 0;) {
       const auto piece = take(std::min<std::uint64_t>(left, NarBuffer::capacity));
-      if (keep) (*kept_)->append(piece);
+      if (keep) (*kept_)->content.append(piece);
       left -= piece.size();
     }
     padding(size);
@@ -162,7 +163,7 @@ class NarCopy {
   std::uint64_t size_ = 0;
   std::vector<std::string> entries_;  ///< of each open folder, the name of its latest entry
   std::size_t keep_limit_ = 0;
-  std::optional<std::string>* kept_ = nullptr;
+  std::optional<SingleFile>* kept_ = nullptr;
 };
 
 }  // namespace
@@ -172,10 +173,10 @@ std::uint64_t copy_nar(Source& source, Sink& sink, const NarLimits& limits) {
 }
 
 std::uint64_t copy_nar(Source& source, Sink& sink, const NarLimits& limits, std::size_t limit,
-                       std::optional<std::string>& content) {
-  content.reset();
+                       std::optional<SingleFile>& file) {
+  file.reset();
   NarCopy copy(source, sink, limits);
-  copy.keep(limit, content);
+  copy.keep(limit, file);
   return copy.run();
 }
 

@@ -19,8 +19,7 @@ void Additions::add(const StorePath& path, std::uint64_t size,
   if (visible(path)) return;
   if (derivation) session_.remember(path, *std::move(derivation));
   added_.insert(path);
-  bytes_ += size;
-  session_.check_limits(added_.size(), bytes_);
+  session_.count_taken(path, size);
 }
 
 void Additions::grant() {

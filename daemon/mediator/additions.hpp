@@ -25,7 +25,8 @@ class Additions final : public policy::Scene {
   [[nodiscard]] bool is_own_output(const StorePath& path) const override;
 
   /// Upstream has it now; `derivation` is the content of a .drv file, `size` that of the archive in
-  /// bytes. Throws Condemned when with what came before it is over the session's limits.
+  /// bytes. It counts for the session from now on, whatever comes of the operation. Throws
+  /// Condemned when that is over its limits.
   void add(const StorePath& path, std::uint64_t size, std::optional<Derivation> derivation);
   /// Session::grant, for all of them. Throws Condemned.
   void grant();
@@ -33,7 +34,6 @@ class Additions final : public policy::Scene {
  private:
   Session& session_;
   std::set<StorePath> added_;
-  std::uint64_t bytes_ = 0;
 };
 
 }  // namespace airlock

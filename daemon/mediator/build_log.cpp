@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "daemon/mediator/upstream.hpp"
+
 namespace airlock {
 
 void BuildLog::relay(const wire::LogMessage& message) {
@@ -32,6 +34,7 @@ void BuildLog::start(const wire::StartActivity& activity) {
   if (text == nullptr) return;
   const auto derivation = layout_.parse(*text);
   if (!derivation || withheld_.contains(*derivation)) return;
+  if (ids_.size() >= most_activities) throw UpstreamLost("nix-daemon: too many activities at once");
   const auto id = next_id_++;
   ids_.emplace(activity.id, id);
   // The fields of a build: derivation, machine, round, rounds. The machine is the host's.

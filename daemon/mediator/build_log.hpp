@@ -20,6 +20,7 @@ class BuildLog {
            wire::Version version)
       : layout_(layout), withheld_(std::move(withheld)), to_(to), version_(version) {}
 
+  /// Throws UpstreamLost when more has begun and not ended than is remembered.
   void relay(const wire::LogMessage& message);
 
  private:

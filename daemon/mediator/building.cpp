@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <map>
 
+#include "daemon/mediator/build_answers.hpp"
 #include "daemon/mediator/build_log.hpp"
 #include "daemon/mediator/failure_text.hpp"
 #include "daemon/mediator/handlers.hpp"
 #include "daemon/mediator/upstream_waits.hpp"
 #include "daemon/policy/build_plan.hpp"
-#include "daemon/wire/fd_stream.hpp"
 
 namespace airlock::handlers {
 
@@ -24,7 +24,7 @@ bool follows_from_derivation(const wire::BuildResult& result) {
   switch (result.status) {
     case BuildStatus::permanent_failure:
       // Whoever kills a builder is not asked: the kernel when memory is short, or Nix itself.
-      return result.error.find("due to signal 9 ") == std::string::npos;
+      return reason_in(result.error).find("due to signal 9 ") == std::string_view::npos;
     case BuildStatus::output_rejected:
     case BuildStatus::dependency_failed:
     case BuildStatus::not_deterministic:
@@ -34,14 +34,10 @@ bool follows_from_derivation(const wire::BuildResult& result) {
   }
 }
 
-/// A target that was not worked on because another failed first has this, and no message.
-bool abandoned(const KeyedBuildResult& keyed) {
-  return keyed.result.status == BuildStatus::misc_failure && keyed.result.error.empty();
-}
-
 void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
                           const policy::BuildPlan& plan, const Session& session) {
-  if (std::all_of(results.begin(), results.end(), abandoned) && !results.empty())
+  const auto given_up = [](const auto& keyed) { return abandoned(keyed.result); };
+  if (std::all_of(results.begin(), results.end(), given_up) && !results.empty())
     throw Condemned(policy::rule::host, "nix-daemon gave up a build and did not say why");
   // What has the network fails transiently, as Nix sees it. Under `open` that is an answer.
   const auto answer_of_the_network = [&](const KeyedBuildResult& keyed) {
@@ -50,7 +46,7 @@ void condemn_for_the_host(const std::vector<KeyedBuildResult>& results,
            plan.fixed_output.contains(keyed.target.path);
   };
   for (const auto& keyed : results)
-    if (!keyed.succeeded() && !follows_from_derivation(keyed.result) && !abandoned(keyed) &&
+    if (!keyed.succeeded() && !follows_from_derivation(keyed.result) && !given_up(keyed) &&
         !answer_of_the_network(keyed))
       throw Condemned(
           policy::rule::host,
@@ -64,7 +60,8 @@ void condemn_for_the_network(const std::vector<KeyedBuildResult>& results,
                              const policy::BuildPlan& plan, Call& call) {
   if (call.session.fixed_output() != FixedOutputPolicy::sealed) return;
   for (const auto& result : results)
-    if (!result.succeeded() && !abandoned(result) && plan.fixed_output.contains(result.target.path))
+    if (!result.succeeded() && !abandoned(result.result) &&
+        plan.fixed_output.contains(result.target.path))
       throw Condemned(
           policy::rule::sealed,
           fmt::format("the fixed-output derivation {} was not built; its log is not shown inside",
@@ -134,21 +131,6 @@ void add_once(wire::Targets& targets, const wire::Target& target) {
     same->outputs.insert(target.outputs.begin(), target.outputs.end());
 }
 
-/// Of the outputs that were built, those that this target is about.
-void keep_wanted_outputs(wire::BuildResult& result, const wire::Target& target) {
-  if (target.outputs.empty()) return;
-  std::erase_if(result.built_outputs, [&](const auto& built) {
-    return !target.outputs.contains(built.first.substr(built.first.find('!') + 1));
-  });
-}
-
-/// What upstream made of a request, and which derivations were refused a session of their own for
-/// what they say themselves.
-struct Outcome {
-  std::vector<KeyedBuildResult> results;
-  std::map<StorePath, std::string> refused;
-};
-
 /// Takes what was refused out of the targets, and what needs it; their results.
 std::vector<KeyedBuildResult> take_refused(wire::Targets& targets,
                                            const std::map<StorePath, std::string>& refused,
@@ -171,9 +153,9 @@ std::vector<KeyedBuildResult> take_refused(wire::Targets& targets,
 /// Builds the targets upstream. When a pre-build hook refuses one derivation, Nix gives up all that
 /// was asked for with it, and what had been built by then would depend on the host: so all but that
 /// one is asked for again.
-Outcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, BuildLog& log,
-                              Call& call) {
-  Outcome outcome;
+BuildOutcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, BuildLog& log,
+                                   Call& call) {
+  BuildOutcome outcome;
   while (!targets.empty()) {
     auto results = build_upstream(targets, ticket, log, call);
     if (const auto reason = ticket.condemned(); reason && !all_succeeded(results))
@@ -197,7 +179,7 @@ Outcome build_all_but_refused(wire::Targets targets, Builds::Ticket& ticket, Bui
 /// Asks upstream for the targets, and by name for every derivation that it will build on their
 /// behalf: of a dependency's failure the dependent's result only says that there was one, and
 /// whether it was the host's has to be known.
-Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan, Call& call) {
+BuildOutcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan, Call& call) {
   const auto ticket = admit(plan, call);
   const auto will_build = call.upstream.get().query_will_build(targets);
   if (!will_build)
@@ -219,100 +201,46 @@ Outcome ask_upstream(const wire::Targets& targets, const policy::BuildPlan& plan
   return build_all_but_refused(std::move(asked), *ticket, log, call);
 }
 
-std::string refusal_text(const KeyedBuildResult& refused, const Outcome& outcome,
-                         const StoreLayout& layout) {
-  return fmt::format("airlock refuses to build '{}': {}", layout.print(refused.target.path),
-                     outcome.refused.at(refused.target.path));
-}
-
-/// What a client is told of a target that failed only because others did: of those that it needs,
-/// in the order of their names, since upstream's order is its own.
-wire::BuildResult with_cause(const KeyedBuildResult& keyed,
-                             const std::vector<KeyedBuildResult>& all, const Session& session) {
-  auto result = keyed.result;
-  if (!abandoned(keyed) && result.status != BuildStatus::dependency_failed) return result;
-  const auto needed = policy::plan_build({keyed.target}, session).derivations;
-  std::map<StorePath, std::string> causes;
-  for (const auto& other : all)
-    if (!other.succeeded() && !abandoned(other) && needed.contains(other.target.path) &&
-        other.result.status != BuildStatus::dependency_failed)
-      causes.emplace(other.target.path, other.result.error);
-  std::string text;
-  for (const auto& [path, cause] : causes) text += (text.empty() ? "" : "\n") + cause;
-  if (!text.empty()) result.error = std::move(text);
-  result.status = BuildStatus::dependency_failed;
-  return result;
-}
-
-/// Builds the targets that are derivations; one result a target, in their order. The outputs of
-/// what succeeded are granted, also when something else failed.
-std::vector<KeyedBuildResult> build(const wire::Targets& targets, Call& call) {
+/// Builds the targets that are derivations. The outputs of what succeeded are granted, also when
+/// something else failed.
+BuildAnswers build(const wire::Targets& targets, Call& call) {
   const auto plan = policy::plan_build(targets, call.session);
   wire::Targets derivations;
   std::copy_if(targets.begin(), targets.end(), std::back_inserter(derivations),
                [](const auto& target) { return target.build; });
-  Outcome outcome;
+  BuildOutcome outcome;
   if (!derivations.empty()) outcome = ask_upstream(derivations, plan, call);
-  auto& built = outcome.results;
-  condemn_for_the_network(built, plan, call);  // first: the host's reason would quote the log
-  condemn_for_the_host(built, plan, call.session);
-  for (auto& result : built)
-    if (!result.succeeded() && !abandoned(result))
-      result.result.error = outcome.refused.contains(result.target.path)
-                                ? refusal_text(result, outcome, call.session.layout())
-                                : failure_text(result, call.session.layout());
-
-  std::vector<KeyedBuildResult> results;
-  for (const auto& target : targets) {
-    if (!target.build) {
-      results.push_back({target, {BuildStatus::built, {}}});
-      continue;
-    }
-    const auto same = std::find_if(built.begin(), built.end(), [&](const auto& result) {
-      return result.target.path == target.path;
-    });
-    // From 2.3x on what was given up because another target failed first has no result at all.
-    const auto given_up = KeyedBuildResult{target, {}};
-    const auto& found = same != built.end() ? *same : given_up;
-    auto result = found.succeeded() ? found.result : with_cause(found, built, call.session);
-    keep_wanted_outputs(result, target);
-    results.push_back({target, wire::normalised(result, call.session.layout())});
-    if (found.succeeded()) call.session.grant(call.session.outputs_of(target), "built");
-  }
-  return results;
-}
-
-std::string describe_failures(const std::vector<KeyedBuildResult>& results,
-                              const StoreLayout& layout) {
-  std::string text;
-  for (const auto& result : results) {
-    if (result.succeeded()) continue;
-    if (!text.empty()) text += "\n";
-    text += result.result.error.empty()
-                ? fmt::format("build of '{}' failed", wire::print_target(layout, result.target))
-                : result.result.error;
-  }
-  return text;
+  condemn_for_the_network(outcome.results, plan, call);  // first: the host's reason quotes the log
+  condemn_for_the_host(outcome.results, plan, call.session);
+  BuildAnswers answers(targets, std::move(outcome), call.session);
+  std::set<StorePath> built;
+  for (const auto& target : derivations)
+    if (answers.succeeded(target)) built.merge(call.session.outputs_of(target));
+  if (!built.empty()) call.session.grant(built, "built");
+  return answers;
 }
 
 }  // namespace
 
 Handled build_paths(const wire::BuildPaths& request, Call& call) {
-  const auto results = build(request.targets, call);
-  if (auto failures = describe_failures(results, call.session.layout()); !failures.empty())
-    return tl::unexpected(Failure{std::move(failures), {}});
+  const auto answers = build(request.targets, call);
+  if (!answers.failures().empty()) return tl::unexpected(Failure{answers.failures(), {}});
   call.reply().u64(1);
   return {};
 }
 
 Handled build_paths_with_results(const wire::BuildPathsWithResults& request, Call& call) {
-  call.reply(wire::BuildResults{build(request.targets, call)});
+  const auto answers = build(request.targets, call);
+  auto& to = call.reply();
+  to.u64(request.targets.size());
+  for (const auto& target : request.targets)
+    wire::write_keyed_result(to, target, answers.of(target), call.version);
   return {};
 }
 
 Handled build_derivation(const wire::BuildDerivation& request, Call& call) {
-  const auto results = build({{request.path, true, {}}}, call);
-  call.reply(wire::OneBuildResult{results.front().result});
+  const wire::Target target{request.path, true, {}};
+  call.reply(wire::OneBuildResult{build({target}, call).of(target)});
   return {};
 }
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <poll.h>
-
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
@@ -9,7 +7,6 @@
 #include "daemon/mediator/session.hpp"
 #include "daemon/mediator/upstream_line.hpp"
 #include "daemon/policy/verdict.hpp"
-#include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/log.hpp"
 #include "daemon/wire/upload.hpp"
 
@@ -26,11 +23,7 @@ struct Call {
   wire::Upload* body = nullptr;  ///< the upload that follows, for operations that have one
 
   /// For what waits for its turn. Throws wire::WatchedHungUp.
-  void check_that_client_waits() const {
-    pollfd polled{client, POLLRDHUP, 0};
-    if (::poll(&polled, 1, 0) > 0)
-      throw wire::WatchedHungUp("the client hung up while its request waited for its turn");
-  }
+  void check_that_client_waits() const;
 
   /// Says that the work is done; the reply follows in the returned writer.
   wire::Writer& reply() const {

@@ -55,12 +55,23 @@ class Connection {
       say_goodbye(lost.what());
     } catch (const ConnectionOver& over) {
       if (source_.closed_between() && !operation_) return upstream_.leave();  // in good order
-      end_with("broken", {rule_broken_by(over), over.what()});
-      say_goodbye(over.what());
+      end_broken(over);
     }
   }
 
  private:
+  /// What never became an operation has a row in the ledger all the same, so it counts as one: else
+  /// a builder could connect and break off without end.
+  void end_broken(const ConnectionOver& over) {
+    try {
+      if (!counted_) session_.count_operation();
+    } catch (const Condemned& condemned) {
+      return condemn({condemned.rule(), condemned.what()});
+    }
+    end_with("broken", {rule_broken_by(over), over.what()});
+    say_goodbye(over.what());
+  }
+
   void condemn(const policy::Condemnation& why) {
     end_with("condemn", why);
     // Closing is an answer too, so the sandbox's end comes first.
@@ -88,6 +99,7 @@ class Connection {
     source_.set_deadline(
         std::chrono::milliseconds::zero());  // a client may think as long as it likes
     operation_ = nullptr;
+    counted_ = false;
     recorded_ = false;
     reader_.begin();
     subject_.clear();
@@ -100,6 +112,7 @@ class Connection {
       throw ConnectionOver(
           fmt::format("operation {} does not exist in protocol {}", number, version_.print()));
     }
+    counted_ = true;
     session_.count_operation();
     const auto request = operation_->decode(reader_, version_);
     subject_ = request->subject(session_.layout());
@@ -206,6 +219,7 @@ class Connection {
   std::optional<Passage> passage_;  ///< profile observe only
   wire::Version version_{};
   const Operation* operation_ = nullptr;
+  bool counted_ = false;   ///< the operation at hand is one of those that the session may ask
   bool recorded_ = false;  ///< the operation at hand has its row
   bool unknown_ = false;
   std::string subject_;

@@ -74,9 +74,9 @@ void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& ver
                      PassingUpload& archive, const policy::Scene& scene, const Limits& limits,
                      Observation& seen) {
   Nowhere nowhere;
-  std::optional<std::string> text;
+  std::optional<SingleFile> file;
   const auto pass = [&](Sink& sink) {
-    copy_nar(archive, sink, nar_limits(limits), limits.derivation_bytes, text);
+    copy_nar(archive, sink, nar_limits(limits), limits.derivation_bytes, file);
   };
   const auto address = ContentAddress::parse(item.info.content_address);
   if (verdict.refused() || !address) {
@@ -87,9 +87,9 @@ void observe_archive(const wire::AddToStoreNar& item, const policy::Verdict& ver
   pass(check);
   if (scene.is_own_output(item.path))
     return amend(seen, policy::own_output(scene.layout().print(item.path)));
-  if (!check.matches(text)) return amend(seen, policy::content_differs(scene.layout(), item.path));
+  if (!check.matches(file)) return amend(seen, policy::content_differs(scene.layout(), item.path));
   if (item.path.is_derivation())
-    amend_by_text(seen, item.path.name(), text, item.info.references, scene);
+    amend_by_text(seen, item.path.name(), file->content, item.info.references, scene);
 }
 
 void observe_archives(const wire::AddMultipleToStore& request, PassingUpload& body,
@@ -131,18 +131,10 @@ UploadWatch tolerant(UploadWatch watch, Observation& seen) {
 
 UploadWatch watch(const wire::AddToStore& request, const Session& session, const Limits& limits,
                   Observation& seen) {
-  const auto method = AddMethod::parse(request.method);
-  if (!request.name.ends_with(".drv") || seen.verdict.refused() || !method) return {};
-  const bool archive =
-      method->method == IngestionMethod::recursive || method->method == IngestionMethod::git;
+  if (!request.name.ends_with(".drv") || seen.verdict.refused()) return {};
   return tolerant(
-      [&request, &session, &limits, &seen, archive](PassingUpload& body) {
-        std::optional<std::string> text;
-        Nowhere nowhere;
-        if (archive || !body.is_framed())
-          copy_nar(body, nowhere, nar_limits(limits), limits.derivation_bytes, text);
-        else
-          text = read_text(body, limits.derivation_bytes);
+      [&request, &session, &limits, &seen](PassingUpload& body) {  // text, by its rule
+        const auto text = read_text(body, limits.derivation_bytes);
         amend_by_text(seen, request.name, text, request.references, session);
       },
       seen);

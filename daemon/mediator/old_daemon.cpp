@@ -1,6 +1,8 @@
 #include "daemon/mediator/old_daemon.hpp"
 
-#include <string>
+#include <string_view>
+
+#include "daemon/mediator/failure_text.hpp"
 
 namespace airlock {
 
@@ -23,7 +25,8 @@ wire::BuildStatus status_of_old_failure(const wire::Error& error, wire::Version 
     if ((error.status & hash_mismatch) != 0) return BuildStatus::output_rejected;
     return BuildStatus::permanent_failure;
   }
-  const auto says = [&](const char* text) { return error.message.find(text) != std::string::npos; };
+  const auto reason = reason_in(error.message);
+  const auto says = [&](const char* text) { return reason.find(text) != std::string_view::npos; };
   if (says("timed out")) return BuildStatus::timed_out;
   if (says("dependencies of derivation") || says("dependency of derivation"))
     return BuildStatus::dependency_failed;

@@ -19,7 +19,9 @@ Passage::Passage(const Config& config, int client, wire::Reader& from_client,
       to_client_(to_client),
       source_(fd_.get(), as_long_as_it_takes),
       sink_(fd_.get(), config.limits.stall),
-      from_daemon_(source_, layout_, {config.limits.string_bytes, config.limits.list_items}),
+      from_daemon_(
+          source_, layout_,
+          {config.limits.string_bytes, config.limits.list_items, config.limits.request_bytes}),
       to_daemon_(sink_, layout_) {
   nar_limits_.size = config.limits.nar_bytes;
   source_.watch_hangup_of(client);
@@ -59,6 +61,7 @@ void Passage::send_upload(wire::Upload& upload, wire::Body body, const UploadWat
 
 bool Passage::relay_log() {
   for (;;) {
+    from_daemon_.begin();
     auto message = wire::read_log_message(from_daemon_, version_);
     const auto* error = std::get_if<wire::Error>(&message);
     if (error != nullptr) refusal_ = error->message;

@@ -263,23 +263,35 @@ bool Session::grant_if_valid(const StorePath& path, const std::string& how) {
 }
 
 void Session::account_for(const PathInfos::Sizes& closure) {
-  granted_paths_ += closure.size();
-  for (const auto& [path, size] : closure) granted_bytes_ += size;
-  require_limits(granted_paths_, granted_bytes_);
+  for (const auto& [path, size] : closure) {
+    count(path, size);
+    taken_.erase(path);
+  }
+  require_limits();
 }
 
-void Session::check_limits(std::uint64_t paths, std::uint64_t bytes) {
+void Session::count_taken(const StorePath& path, std::uint64_t bytes) {
   const std::lock_guard lock(granting_);
-  require_limits(granted_paths_ + paths, granted_bytes_ + bytes);
+  if (visible(path)) return;
+  count(path, bytes);
+  require_limits();
 }
 
-void Session::require_limits(std::uint64_t paths, std::uint64_t bytes) const {
+void Session::count(const StorePath& path, std::uint64_t bytes) {
+  const auto [taken, is_new] = taken_.try_emplace(path, 0);
+  if (is_new) ++granted_paths_;
+  if (bytes <= taken->second) return;
+  granted_bytes_ += bytes - taken->second;
+  taken->second = bytes;
+}
+
+void Session::require_limits() const {
   const auto& limits = services_.config.limits;
-  if (paths > limits.paths)
+  if (granted_paths_ > limits.paths)
     throw Condemned(policy::rule::limits,
                     fmt::format("it added and built more store paths than allowed: {}",
                                 limit_hint("paths", limits.paths)));
-  if (bytes > limits.granted_bytes)
+  if (granted_bytes_ > limits.granted_bytes)
     throw Condemned(policy::rule::limits,
                     fmt::format("what it added and built is larger than allowed, in bytes: {}",
                                 limit_hint("granted-bytes", limits.granted_bytes)));

@@ -98,7 +98,8 @@ class Session final : public policy::Scene {
   /// Visible paths that refer to this one. Throws Condemned.
   [[nodiscard]] std::set<StorePath> referrers(const StorePath& path);
 
-  /// One more of the operations that a session may ask. Throws Condemned.
+  /// One more of the operations that a session may ask, or a connection of its that broke the
+  /// protocol before there was one. Throws Condemned.
   void count_operation();
 
   /// Keeps the parsed form of a derivation that the session is about to be granted, if it is not
@@ -123,8 +124,10 @@ class Session final : public policy::Scene {
   void keep_roots() noexcept;
   /// grant, for one path that need not be valid; false when it is not.
   [[nodiscard]] bool grant_if_valid(const StorePath& path, const std::string& how);
-  /// Would so many more paths, of so many bytes together, still be granted? Throws Condemned.
-  void check_limits(std::uint64_t paths, std::uint64_t bytes);
+  /// Upstream was given this path, or so many bytes of it, and it may never be granted: on the host
+  /// it is there all the same. Counts it as if it were granted, once, by the most that it was.
+  /// Throws Condemned when a limit is reached.
+  void count_taken(const StorePath& path, std::uint64_t bytes);
   /// derivation, for a path that the session has added and was not granted yet.
   [[nodiscard]] std::shared_ptr<const Derivation> added_derivation(const StorePath& path) const;
   /// Its clients' connections to upstream.
@@ -160,9 +163,12 @@ class Session final : public policy::Scene {
   bool call_for_roots();
   /// With derivations_mutex_ held.
   void keep(const StorePath& path, const std::shared_ptr<const Derivation>& derivation) const;
-  /// Counts what is about to be granted against the limits. Throws Condemned.
+  /// All three with granting_ held. Counts what is about to be granted, or was taken, and throws
+  /// Condemned when it is too much.
   void account_for(const PathInfos::Sizes& closure);
-  void require_limits(std::uint64_t paths, std::uint64_t bytes) const;
+  void count(const StorePath& path, std::uint64_t bytes);
+  void require_limits() const;
+
   [[nodiscard]] bool ended() const;
   /// The closure without what is visible. Throws Condemned when some of it is not valid.
   [[nodiscard]] PathInfos::Sizes not_visible(const std::set<StorePath>& paths);
@@ -190,6 +196,7 @@ class Session final : public policy::Scene {
   std::mutex granting_;  ///< one grant at a time; guards roots_ and what was granted
   std::uint64_t granted_paths_ = 0;
   std::uint64_t granted_bytes_ = 0;
+  std::map<StorePath, std::uint64_t> taken_;  ///< counted in these two and not granted; their sizes
   Debts debts_;
   std::unique_ptr<Upstream> roots_;  ///< its temporary roots last as long as the session
   std::future<std::unique_ptr<Upstream>> coming_roots_;  ///< until it is there

@@ -34,20 +34,20 @@ void copy_raw(wire::Upload& body, Sink& sink, std::uint64_t most) {
   }
 }
 
-/// An upload small enough to be held, as it came; text is the content when it is one file. What is
-/// larger ends the connection.
-std::string read_whole(Call& call, bool archive, std::optional<std::string>& text) {
+/// The content of one file, small enough to be held; empty when it came as an archive of something
+/// else. What is larger ends the connection.
+std::optional<std::string> read_file(Call& call) {
   const auto most = call.services.config.limits.derivation_bytes;
   StringSink whole;
-  if (archive || !call.body->is_framed()) {
-    auto limits = nar_limits(call);
-    limits.size = most;
-    copy_nar(*call.body, whole, limits, most, text);
-  } else {
+  if (call.body->is_framed()) {
     copy_raw(*call.body, whole, most);
-    text = whole.text();
+    return whole.text();
   }
-  return whole.text();
+  auto limits = nar_limits(call);
+  limits.size = most;
+  std::optional<SingleFile> file;
+  copy_nar(*call.body, whole, limits, most, file);
+  return file ? std::optional(std::move(file->content)) : std::nullopt;
 }
 
 /// Decides a derivation by its text; keeps its parsed form for when it has been granted.
@@ -117,6 +117,25 @@ class ContentDiffers : public std::runtime_error {
   ContentDiffers() : std::runtime_error("the content differs") {}
 };
 
+/// Counts for the session what is sent on of a path, as it goes: Nix unpacks an archive under its
+/// path's name, and leaves there what it has when it is told that it was the wrong one.
+class CountingSink final : public Sink {
+ public:
+  CountingSink(Sink& next, Session& session, const StorePath& path)
+      : next_(next), session_(session), path_(path) {}
+  void write(std::string_view bytes) override {
+    passed_ += bytes.size();
+    session_.count_taken(path_, passed_);
+    next_.write(bytes);
+  }
+
+ private:
+  Sink& next_;
+  Session& session_;
+  const StorePath& path_;
+  std::uint64_t passed_ = 0;
+};
+
 /// Sends an archive on while it is read; whether it is what its hash and its address say is known
 /// only at its end, but for one that was held till then nothing has begun.
 tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToStoreNar& request,
@@ -125,7 +144,8 @@ tl::expected<Upstream::Result<void>, Failure> stream_archive(const wire::AddToSt
   bool right = false;
   try {
     auto added = call.upstream.get().add_to_store_nar(request, [&](Sink& sink) {
-      HoldingSink holding(sink);
+      CountingSink counting(sink, call.session, request.path);
+      HoldingSink holding(counting);
       policy::ArchiveCheck check(holding, request.info, address);
       copy_nar(archive, check, nar_limits(call));
       right = check.matches(std::nullopt);
@@ -162,18 +182,19 @@ Handled add_nar(const wire::AddToStoreNar& request, Source& archive, Additions& 
 
   Upstream::Result<void> added;
   std::optional<Derivation> derivation;
-  if (request.path.is_derivation() || address->method != IngestionMethod::recursive) {
-    // Small enough to be read whole and checked before any of it travels on.
+  if (address->method != IngestionMethod::recursive) {
+    // One file, a derivation among them. Small enough to be read whole and checked before any of it
+    // travels on.
     StringSink content;
-    std::optional<std::string> text;
+    std::optional<SingleFile> file;
     auto limits = nar_limits(call);
     limits.size = call.services.config.limits.derivation_bytes;
     policy::ArchiveCheck check(content, request.info, *address);
-    copy_nar(archive, check, limits, limits.size, text);
-    if (!check.matches(text)) return content_differs(layout, request.path);
+    copy_nar(archive, check, limits, limits.size, file);
+    if (!check.matches(file)) return content_differs(layout, request.path);
     if (request.path.is_derivation()) {
-      auto decided =
-          decide_derivation(request.path.name(), text, request.info.references, additions);
+      auto decided = decide_derivation(request.path.name(), std::move(file->content),
+                                       request.info.references, additions);
       if (!decided) return tl::unexpected(decided.error());
       derivation = *std::move(decided);
     }
@@ -204,10 +225,10 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
   };
   std::string content;
   std::optional<Derivation> derivation;
-  // Before protocol 1.25 a flat file comes as an archive of it, and is wanted without that.
+  // A derivation is text, by its rule. Before protocol 1.25 a flat file comes as an archive of it,
+  // and is wanted without that, nor is its executable bit.
   if (is_derivation || (!archive && !call.body->is_framed())) {
-    std::optional<std::string> text;
-    content = read_whole(call, archive, text);
+    auto text = read_file(call);
     if (is_derivation) {
       auto decided = decide_derivation(request.name, text, request.references, call.session);
       if (!decided) return tl::unexpected(decided.error());
@@ -215,7 +236,7 @@ Handled add_to_store(const wire::AddToStore& request, Call& call) {
     } else if (!text) {
       return tl::unexpected(Failure{"a flat file must be one regular file", {}});
     }
-    if (!archive) content = *std::move(text);
+    content = *std::move(text);
     body = [&](Sink& sink) { sink.write(content); };
   }
   const auto added = add(request, body, call, std::move(derivation));

@@ -87,7 +87,9 @@ class DaemonConnection final : public Upstream {
         layout_(config.layout),
         source_(fd_.get(), stall_),
         sink_(fd_.get(), stall_),
-        reader_(source_, layout_, {config.limits.string_bytes, config.limits.list_items}),
+        reader_(
+            source_, layout_,
+            {config.limits.string_bytes, config.limits.list_items, config.limits.request_bytes}),
         writer_(sink_, layout_) {
     sink_.inner().read_meanwhile(&source_.inner());
     version_ = guard([&] { return wire::offer_handshake(reader_, writer_).version; });
@@ -95,8 +97,9 @@ class DaemonConnection final : public Upstream {
   }
 
   bool is_idle() override {
+    // What was read with an answer and belongs to none would be taken for the next one.
     pollfd polled{fd_.get(), POLLIN | POLLRDHUP, 0};
-    return ::poll(&polled, 1, 0) == 0;
+    return !source_.inner().has_buffered() && ::poll(&polled, 1, 0) == 0;
   }
 
   void set_options(const wire::SetOptions& options) override {
@@ -252,6 +255,7 @@ class DaemonConnection final : public Upstream {
   Result<void> finish(const LogRelay& log) {
     writer_.flush();
     for (;;) {
+      reader_.begin();
       auto message = guard([&] { return wire::read_log_message(reader_, version_); });
       if (std::holds_alternative<wire::Last>(message)) return {};
       if (auto* error = std::get_if<wire::Error>(&message))

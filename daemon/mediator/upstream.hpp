@@ -23,6 +23,9 @@ class UpstreamLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Of one request to build, so many activities are remembered that have begun and not ended.
+inline constexpr std::size_t most_activities = 1 << 16;
+
 /// Takes the log messages that upstream sends while it works. Never Last or Error.
 using LogRelay = std::function<void(const wire::LogMessage&)>;
 /// Writes the content of an upload. What it throws passes through, and ends the connection.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/mediator/upstream.hpp"
+
 namespace airlock {
 
 /// Nix names what it waits for in words only: "waiting for UID to build '…'" (2.8), "waiting for a
@@ -21,6 +23,8 @@ std::optional<UpstreamWaits::Kind> UpstreamWaits::kind_of(const wire::StartActiv
 bool UpstreamWaits::note(const wire::LogMessage& message, waits::Clock::time_point when) {
   if (const auto* start = std::get_if<wire::StartActivity>(&message)) {
     const auto kind = kind_of(*start);
+    if (kind && activities_.size() >= most_activities)
+      throw UpstreamLost("nix-daemon: too many activities at once");
     return kind && activities_.try_emplace(start->id, Activity{*kind, when}).second;
   }
   const auto* stop = std::get_if<wire::StopActivity>(&message);

@@ -12,7 +12,8 @@ namespace airlock {
 /// Not thread-safe.
 class UpstreamWaits {
  public:
-  /// Takes one log message; true when it changed what now() says.
+  /// Takes one log message; true when it changed what now() says. Throws UpstreamLost when more has
+  /// begun and not ended than is remembered.
   bool note(const wire::LogMessage& message, waits::Clock::time_point when);
   [[nodiscard]] waits::Scarce now() const;
 

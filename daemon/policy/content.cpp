@@ -44,15 +44,16 @@ void ArchiveCheck::write(std::string_view bytes) {
   next_.write(bytes);
 }
 
-bool ArchiveCheck::matches(const std::optional<std::string>& text) {
+bool ArchiveCheck::matches(const std::optional<SingleFile>& file) {
   const auto archive = archive_.finish();
   const auto claimed = Hash::parse(HashAlgorithm::sha256, info_.nar_hash);
   if (!claimed || *claimed != archive || info_.nar_size != size_) return false;
   if (address_.method == IngestionMethod::recursive)
     return (addressed_ ? addressed_->finish() : archive) == address_.hash;
-  if (!text) return false;
+  // The address says nothing of the bit: with it, one path would have two contents.
+  if (!file || file->executable) return false;
   Hasher content(address_.hash.algorithm);
-  content.update(*text);
+  content.update(file->content);
   return content.finish() == address_.hash;
 }
 

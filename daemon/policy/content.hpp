@@ -9,6 +9,7 @@
 
 #include "daemon/core/content_address.hpp"
 #include "daemon/core/hash.hpp"
+#include "daemon/core/nar.hpp"
 #include "daemon/core/stream.hpp"
 #include "daemon/policy/scene.hpp"
 #include "daemon/policy/verdict.hpp"
@@ -31,9 +32,9 @@ class ArchiveCheck final : public Sink {
   ArchiveCheck(Sink& next, const wire::PathInfo& info, const ContentAddress& address);
   void write(std::string_view bytes) override;
   /// Once, when all has passed: is the archive what its hash, its size and its content address say?
-  /// `text` is its content when it is one regular file that was kept; only an address of another
-  /// method than recursive needs it.
-  [[nodiscard]] bool matches(const std::optional<std::string>& text);
+  /// `file` is what it holds when it is one regular file that was kept; only an address of another
+  /// method than recursive needs it, which is that of a file that is not executable.
+  [[nodiscard]] bool matches(const std::optional<SingleFile>& file);
 
  private:
   Sink& next_;

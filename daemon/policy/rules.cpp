@@ -55,6 +55,18 @@ std::optional<Verdict> hash_computed(HashAlgorithm algorithm) {
               "address it by sha256");
 }
 
+/// Nix makes no other, and by a weaker hash one path could be that of two derivations.
+std::optional<Verdict> derivation_is_text(std::string_view name, IngestionMethod method,
+                                          HashAlgorithm algorithm) {
+  if (!name.ends_with(".drv") ||
+      (method == IngestionMethod::text && algorithm == HashAlgorithm::sha256))
+    return std::nullopt;
+  return deny("derivation-is-text",
+              fmt::format("{} would be a derivation, and is not added as text:sha256", name),
+              "add it with nix-instantiate or `nix derivation add`, or under a name that does not "
+              "end in .drv");
+}
+
 std::optional<Verdict> outputs_exist(const wire::Target& target, const Scene& scene) {
   if (!target.build) return std::nullopt;
   const auto derivation = scene.derivation(target.path);
@@ -148,6 +160,8 @@ Verdict add(const wire::AddToStore& request, const Scene& scene) {
   if (auto refusal = name_allowed(request.name)) return *refusal;
   const auto method = AddMethod::parse(request.method);
   if (!method) return deny("add-method", method.error(), "use a method that this Nix documents");
+  if (auto refusal = derivation_is_text(request.name, method->method, method->algorithm))
+    return *refusal;
   if (auto refusal = hash_computed(method->algorithm)) return *refusal;
   // A nix-daemon of 2.8 dies of it.
   const bool may_refer =
@@ -188,6 +202,9 @@ Verdict add_nar(const wire::AddToStoreNar& request, const Scene& scene) {
     return deny("add-content-addressed",
                 "content addressed as git does cannot be sent as a finished path",
                 "add it as fixed:r:sha256");
+  if (auto refusal =
+          derivation_is_text(request.path.name(), address->method, address->hash.algorithm))
+    return *refusal;
   if (auto refusal = hash_computed(address->hash.algorithm)) return *refusal;
   References references{request.info.references, false};
   references.self = references.others.erase(request.path) > 0;

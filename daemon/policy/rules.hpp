@@ -32,7 +32,8 @@ Verdict never(const Request&, const Scene&) {
   return never_for_sandboxes();
 }
 
-/// Adding: content-addressed, under a name that can be one, never a repair, references visible.
+/// Adding: content-addressed, under a name that can be one, a derivation as text only, never a
+/// repair, references visible.
 [[nodiscard]] Verdict add(const wire::AddToStore& request, const Scene& scene);
 [[nodiscard]] Verdict add_text(const wire::AddTextToStore& request, const Scene& scene);
 [[nodiscard]] Verdict add_multiple(const wire::AddMultipleToStore& request, const Scene& scene);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t alignment = 8;
 constexpr std::size_t frame_size = 64 * 1024;
+constexpr std::size_t part_size = 96;  // a short string in a set
 constexpr std::size_t item_size = 32;  // what an item of a list takes beside its text, at least
 
 std::size_t padding_of(std::uint64_t length) {
@@ -80,11 +81,15 @@ std::uint64_t Reader::count() {
   return value;
 }
 
+void Reader::parts(std::uint64_t number) {
+  take(number * part_size);
+}
+
 void Reader::take(std::uint64_t bytes) {
   taken_ += bytes;
-  if (taken_ > caps_.request_bytes)
+  if (taken_ > caps_.message_bytes)
     throw ConnectionOver(
-        fmt::format("a request takes more than {} bytes of memory", caps_.request_bytes));
+        fmt::format("a message takes more than {} bytes of memory", caps_.message_bytes));
 }
 
 std::vector<std::string> Reader::strings() {

@@ -56,7 +56,7 @@ struct Caps {
   std::uint64_t string_bytes = 64ull << 20;
   std::uint64_t list_items = 1ull << 20;
   /// What strings and list items may take since Reader::begin; an upload's bytes are no strings.
-  std::uint64_t request_bytes = ~0ull;
+  std::uint64_t message_bytes = ~0ull;
 };
 
 using StorePathSet = std::set<StorePath>;
@@ -68,7 +68,8 @@ class Reader {
   Reader(Source& source, const StoreLayout& layout, Caps caps)
       : source_(source), layout_(layout), caps_(caps) {}
 
-  /// A request begins: what it may take is counted from here.
+  /// A request begins, or a message of a server's: what it may take is counted from here. A reply
+  /// is part of the message before it.
   void begin() { taken_ = 0; }
 
   std::uint64_t u64();
@@ -83,6 +84,8 @@ class Reader {
   StorePathSet paths();
   /// The count in front of a list, set or map, within the caps.
   std::uint64_t count();
+  /// What was read falls into so many parts, each of which will be held by itself.
+  void parts(std::uint64_t number);
   void raw(std::span<char> buffer) { source_.read(buffer); }
 
   [[nodiscard]] Source& source() { return source_; }

@@ -144,10 +144,7 @@ BuildResults BuildResults::decode(Reader& from, Version version) {
 
 void BuildResults::encode(Writer& to, Version version) const {
   to.u64(results.size());
-  for (const auto& [target, result] : results) {
-    to.string(print_target(to.layout(), target));
-    write_build_result(to, result, version);
-  }
+  for (const auto& [target, result] : results) write_keyed_result(to, target, result, version);
 }
 
 }  // namespace airlock::wire

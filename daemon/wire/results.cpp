@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "daemon/core/quote.hpp"
@@ -100,6 +101,8 @@ void write_path_info(Writer& to, const PathInfo& info) {
 
 Target read_target(Reader& from, Version version) {
   const auto text = from.string(longest_target, "a build target");
+  from.parts(static_cast<std::uint64_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return c == '!' || c == ','; })));
   auto parts = split(text, '!');
   auto path = from.layout().parse(parts.front());
   if (!path) throw ConnectionOver(path.error());
@@ -189,6 +192,12 @@ void write_build_result(Writer& to, const BuildResult& result, Version version) 
     to.string(id);
     to.string(realisation);
   }
+}
+
+void write_keyed_result(Writer& to, const Target& target, const BuildResult& result,
+                        Version version) {
+  to.string(print_target(to.layout(), target));
+  write_build_result(to, result, version);
 }
 
 BuildResult normalised(const BuildResult& result, const StoreLayout& layout) {

@@ -90,5 +90,8 @@ struct KeyedBuildResult {
   [[nodiscard]] bool succeeded() const { return result.succeeded(); }
   bool operator==(const KeyedBuildResult&) const = default;
 };
+/// One of a BuildPathsWithResults' reply, after their count.
+void write_keyed_result(Writer& to, const Target& target, const BuildResult& result,
+                        Version version);
 
 }  // namespace airlock::wire

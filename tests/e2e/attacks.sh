@@ -113,6 +113,15 @@ for path in known hidden absent; do
     AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack nar \$this \$address \$nars/sound \$(hex <\$nars/sound) checked
   done
 done
+# under the name of a plain file what has its content, and is something else
+flat=fixed:sha256:\$(printf content | hex)
+plainFile=\$(nix-store --print-fixed-path sha256 \$(printf content | hex) name)
+for nar in executable symlink folder; do
+  for how in nar multiple; do refused add-content-addressed \$attack \$how \$plainFile \$flat \$nars/\$nar \$(hex <\$nars/\$nar) checked; done
+  for protocol in 1.21 1.23; do
+    AIRLOCK_PROTOCOL=\$protocol refused add-content-addressed \$attack nar \$plainFile \$flat \$nars/\$nar \$(hex <\$nars/\$nar) checked
+  done
+done
 # unsigned and input-addressed, checks waived or not, alone or in a list
 for how in nar multiple; do
   for flag in checked unchecked; do
@@ -132,6 +141,11 @@ done
 # out of the sandbox
 drv=\$(\$attack source \$(echo \$nochroot | cut -c34-) text:sha256 \$made/\$nochroot \$shell) || die "\$drv"
 refused stay-in-sandbox \$attack targets 0 "\$drv!*"
+# a derivation by another hash than Nix gives it
+for method in fixed:md5 fixed:sha1 fixed:sha256 fixed:r:sha256; do
+  refused derivation-is-text \$attack source \$(echo \$nochroot | cut -c34-) \$method \$made/\$nochroot
+done
+AIRLOCK_PROTOCOL=1.21 refused derivation-is-text \$attack source \$(echo \$nochroot | cut -c34-) fixed:sha1 \$made/\$nochroot.nar
 refused stay-in-sandbox \$attack source impure.drv text:sha256 \$made/impure \$shell
 # modes
 refused build-mode \$attack targets 1 "\$plain!*"
@@ -185,7 +199,7 @@ for reason in "'a/b' cannot be" "'..' cannot be" "'.' cannot be" "'' cannot be" 
 done
 denied=$(query "select distinct rule from operations where verdict = 'deny' order by rule" | tr '\n' ' ')
 echo "rules in the ledger: $denied"
-for rule in references-visible derivation-inputs add-content-addressed no-repair derivation-as-stored stay-in-sandbox build-mode path-visible no-dynamic-derivations never; do
+for rule in references-visible derivation-inputs derivation-is-text add-content-addressed no-repair derivation-as-stored stay-in-sandbox build-mode path-visible no-dynamic-derivations never; do
   contains "ledger" "$rule" "$denied"
 done
 
@@ -207,6 +221,15 @@ done
 for protocol in 1.21 1.22 1.23; do
   AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$sound \$address \$nars/sound \$(hex <\$nars/sound) checked
 done
+# A plain file by its content. Clients of old send a flat file as it is on their disk, and its bit is not taken.
+flat=fixed:sha256:\$(printf content | hex)
+plainFile=\$(nix-store --print-fixed-path sha256 \$(printf content | hex) name)
+AIRLOCK_PROTOCOL=1.21 taken \$attack source name fixed:sha256 \$nars/executable
+[ "\$(cat \$plainFile)" = content ] && [ ! -x \$plainFile ] || die "\$(ls -l \$plainFile)"
+for protocol in 1.21 1.23 1.38; do
+  AIRLOCK_PROTOCOL=\$protocol taken \$attack nar \$plainFile \$flat \$nars/plain \$(hex <\$nars/plain) checked
+done
+taken \$attack multiple \$plainFile \$flat \$nars/plain \$(hex <\$nars/plain) checked
 # Under the name of what is there, what is there.
 nix-store --dump \$known >known.nar
 for protocol in 1.21 1.23 1.26 1.30 1.38; do

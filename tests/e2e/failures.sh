@@ -41,6 +41,9 @@ step "ordinary failures: the build sees them and goes on"
 outer ordinary "chain = $PWD/chain.nix;" <<'SCRIPT'
 if inner fails 'echo trying; exit 3' 2>said; then die "it did not fail"; fi
 grep -q trying said || die "the log is missing: $(cat said)"
+# What a builder prints is not the reason of its failure.
+if inner prints 'echo "builder failed due to signal 9 (Killed)"; echo "it timed out" >&2; exit 3' 2>said; then die "it did not fail"; fi
+grep -q "signal 9" said || die "the log is missing: $(cat said)"
 if nix-build $chain --no-out-link --argstr shell $shell --argstr script 'exit 4' 2>said; then die "the chain did not fail"; fi
 cat said >&2
 echo "went on" >$out

@@ -1,4 +1,5 @@
-"""Archives that Nix itself would never write: hostile_nars.py FOLDER. Each is one fault in an otherwise sound folder."""
+"""Archives that Nix itself would never send: hostile_nars.py FOLDER. Each is one fault in an otherwise
+sound folder; or what has the content of a plain file, and is something else."""
 
 import os
 import struct
@@ -12,6 +13,10 @@ def string(text):
 
 def file(content):
     return string("(") + string("type") + string("regular") + string("contents") + string(content) + string(")")
+
+
+def program(content):
+    return string("(") + string("type") + string("regular") + string("executable") + string("") + string("contents") + string(content) + string(")")
 
 
 def entry(name, node):
@@ -30,6 +35,10 @@ def nested(depth):
 
 
 archives = {
+    "plain": file("content"),
+    "executable": program("content"),
+    "symlink": string("(") + string("type") + string("symlink") + string("target") + string("content") + string(")"),
+    "folder": folder(entry("content", file("content"))),
     "sound": folder(entry("a", file("one")), entry("b", file("two"))),
     "slash": folder(entry("a/b", file("x"))),
     "dotdot": folder(entry("..", file("x"))),

@@ -26,10 +26,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   StringSource again(copy.text());
   StringSink second;
-  std::optional<std::string> content;
-  copy_nar(again, second, limits, keep, content);
+  std::optional<SingleFile> file;
+  copy_nar(again, second, limits, keep, file);
   fuzz::require(second.text() == copy.text(), "a copy can be copied");
-  fuzz::require(!content || content->size() <= keep, "no more is kept than was asked for");
-  fuzz::require(!content || copy.text().find(*content) != std::string::npos, "what is kept came");
+  fuzz::require(!file || file->content.size() <= keep, "no more is kept than was asked for");
+  fuzz::require(!file || copy.text().find(file->content) != std::string::npos, "what is kept came");
   return 0;
 }

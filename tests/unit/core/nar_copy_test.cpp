@@ -216,15 +216,17 @@ TEST_CASE("the content of a single small file is kept") {
     const auto archive = nar(tree);
     StringSource source(archive);
     StringSink sink;
-    std::optional<std::string> content = "from before";
-    CHECK(copy_nar(source, sink, {}, limit, content) == archive.size());
+    std::optional<SingleFile> found = SingleFile{"from before", true};
+    CHECK(copy_nar(source, sink, {}, limit, found) == archive.size());
     CHECK(sink.text() == archive);
-    return content;
+    return found;
   };
-  CHECK(kept(file("text"), 4) == "text");
+  CHECK(kept(file("text"), 4) == SingleFile{"text", false});
   CHECK(kept(file("text"), 3) == std::nullopt);
-  CHECK(kept(file(""), 0) == "");
-  CHECK(kept(file(std::string(100000, 'x')), 100000) == std::string(100000, 'x'));
+  CHECK(kept(file(""), 0) == SingleFile{});
+  CHECK(kept({Tree::File{"text", true}}, 4) == SingleFile{"text", true});
+  CHECK(kept(file(std::string(100000, 'x')), 100000) ==
+        SingleFile{std::string(100000, 'x'), false});
   CHECK(kept(small, 1000) == std::nullopt);
   CHECK(kept({Tree::Symlink{"text"}}, 1000) == std::nullopt);
 }

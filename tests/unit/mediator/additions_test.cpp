@@ -50,6 +50,18 @@ struct Paths {
   wire::AddToStoreNar second;
 };
 
+/// What AddMultipleToStore sends of one path.
+std::string packed(const StoreLayout& layout, const wire::AddToStoreNar& item,
+                   const std::string& archive) {
+  StringSink sink;
+  wire::Writer to(sink, layout);
+  to.u64(1);
+  to.path(item.path);
+  wire::write_path_info(to, item.info);
+  to.raw(archive);
+  return sink.text();
+}
+
 bool is_valid(Conversation& client, const StorePath& path) {
   REQUIRE_FALSE(client.ask(wire::Op::is_valid_path, wire::IsValidPath{path}));
   return client.from().boolean();
@@ -130,4 +142,86 @@ TEST_CASE("the limits of a session hold within an upload") {
   REQUIRE(world.trace.await("condemn"));
   CHECK(world.session.condemned());
   CHECK(world.trace.count("grant") == 0);
+}
+
+TEST_CASE("the content address of a file is not that of what is more than its content") {
+  // Executable it has the right content, under a plain file's path, for everybody on the host.
+  struct Sent {
+    test::Tree tree;
+    bool taken;
+  };
+  const test::Tree plain{test::Tree::File{"content"}};
+  for (const auto& [tree, taken] :
+       {Sent{plain, true}, Sent{{test::Tree::File{"content", true}}, false},
+        Sent{{test::Tree::Symlink{"content"}}, false},
+        Sent{{test::Tree::Folder{{"content", plain}}}, false}}) {
+    for (const auto method : {IngestionMethod::flat, IngestionMethod::text}) {
+      for (const bool alone : {true, false}) {
+        CAPTURE(tree.node.index(), taken, method == IngestionMethod::flat, alone);
+        World world;
+        const auto archive = test::nar(tree);
+        const ContentAddress address{method, sha256("content")};
+        wire::AddToStoreNar item{
+            path_of(world.config.layout, "name", address, {}).value(), {}, false, false};
+        item.info.nar_hash = sha256(archive).base16();
+        item.info.nar_size = archive.size();
+        item.info.content_address = address.print();
+        Conversation client(world);
+        client.handshake();
+        const auto refusal = alone ? client.upload(item, archive)
+                                   : client.upload(wire::AddMultipleToStore{},
+                                                   packed(world.config.layout, item, archive));
+        CHECK(refusal.value_or("add-content-addressed").find("add-content-addressed") !=
+              std::string::npos);
+        CHECK(refusal.has_value() == !taken);
+        CHECK(world.session.visible(item.path) == taken);
+        CHECK(world.trace.count("add ") == (taken ? 1 : 0));
+      }
+    }
+  }
+}
+
+TEST_CASE("what upstream has taken counts, also when the upload is refused, and once") {
+  const auto limit = GENERATE(as<std::string>{}, "paths", "bytes");
+  const bool granted_later = GENERATE(true, false);
+  CAPTURE(limit, granted_later);
+  World world;
+  const auto named = [&](const std::string& name) {
+    return described(world.config.layout, name, name, {}, false);
+  };
+  if (limit == "paths")
+    world.config.limits.paths = 2;
+  else
+    world.config.limits.granted_bytes = 2 * named("a").info.nar_size;
+  const auto upload = [&](const std::string& first, bool good) {
+    Uploading uploading(world, 2);
+    uploading.send(named(first), first);
+    uploading.send(named("z"), good ? "z" : "other content");
+    return uploading.finish();
+  };
+  for (int i = 0; i < 3; ++i) CHECK(upload("a", false));
+  if (granted_later)
+    CHECK_FALSE(upload("a", true));
+  else
+    CHECK(upload("b", false));
+  CHECK(world.session.visible(named("a").path) == granted_later);
+  CHECK_FALSE(world.session.condemned());
+  CHECK_THROWS_AS(upload("c", false), ConnectionOver);
+  CHECK(world.session.condemned());
+}
+
+TEST_CASE("of an archive that turns out to be wrong counts what upstream was sent of it") {
+  World world;
+  world.config.limits.granted_bytes = 5 << 20;
+  const auto large = [&](const std::string& name) {
+    return described(world.config.layout, name, std::string(2 << 20, 'x'), {}, false);
+  };
+  const auto wrong = test::nar({test::Tree::File{std::string(2 << 20, 'y')}});
+  Conversation client(world);
+  client.handshake();
+  for (const auto* name : {"first", "first", "second"}) CHECK(client.upload(large(name), wrong));
+  CHECK_FALSE(world.session.condemned());
+  CHECK_THROWS_AS(client.upload(large("third"), wrong), ConnectionOver);
+  CHECK(world.session.condemned());
+  CHECK_THAT(world.boundary.reason, Catch::Contains("limits.granted-bytes"));
 }

@@ -240,3 +240,97 @@ TEST_CASE("a fixed output that fails transiently is an answer of the network: se
     }
   }
 }
+
+TEST_CASE("however often a failure is asked about, its causes are named once, and the first ten") {
+  World world;
+  Derivation top;
+  top.outputs["out"] = {policy::fake_path("top"), "", ""};
+  std::set<StorePath> failing;
+  for (int i = 0; i < 40; ++i) failing.insert(world.add_derivation(fmt::format("failing{}", i)));
+  for (const auto& each : failing) top.input_derivations[each] = {"out"};
+  const auto target = policy::fake_path("top.drv");
+  world.upstream_state.infos[target] = {};
+  world.session.remember(target, top);
+  world.session.grant({target}, "added");
+  world.upstream_state.status = wire::BuildStatus::permanent_failure;
+  world.upstream_state.statuses[target] = wire::BuildStatus::dependency_failed;
+  world.upstream_state.will_build = failing;
+  std::string first_ten;
+  for (auto each = failing.begin(); each != std::next(failing.begin(), 10); ++each)
+    first_ten += "builder for '" + world.config.layout.print(*each) + "' failed\n";
+
+  Conversation client(world);
+  client.handshake();
+  const wire::Targets often(2000, {target, true, {}});
+  const auto error = client.ask(wire::Op::build_paths, wire::BuildPaths{often});
+  REQUIRE(error);
+  CHECK(error->size() == (first_ten + "and 30 more").size());
+  CHECK(error->substr(0, 4096) == first_ten + "and 30 more");
+  REQUIRE_FALSE(client.ask(wire::Op::build_paths_with_results, wire::BuildPathsWithResults{often}));
+  const auto results = wire::BuildResults::decode(client.from(), wire::newest).results;
+  CHECK(results.size() == often.size());
+  CHECK(results.back().result.status == wire::BuildStatus::dependency_failed);
+  CHECK(results.back().result.error.substr(0, 4096) == first_ten + "and 30 more");
+  // Of those that were asked for themselves as well.
+  wire::Targets all;
+  for (const auto& each : failing) all.push_back({each, true, {}});
+  const auto of_all = client.ask(wire::Op::build_paths, wire::BuildPaths{all});
+  CHECK(of_all.value_or("").substr(0, 4096) == first_ten + "and 30 more");
+}
+
+TEST_CASE("each target of one derivation has the outputs that it is about") {
+  World world;
+  Derivation two;
+  for (const auto* name : {"dev", "out"}) two.outputs[name] = {policy::fake_path(name), "", ""};
+  const auto derivation = policy::fake_path("two.drv");
+  for (const auto* name : {"two.drv", "dev", "out"})
+    world.upstream_state.infos[policy::fake_path(name)] = {};
+  world.session.remember(derivation, two);
+  world.session.grant({derivation}, "added");
+  for (const auto* name : {"dev", "out"})
+    world.upstream_state.built_outputs.emplace_back(
+        std::string("sha256:00!") + name,
+        R"({"outPath":")" + policy::fake_path(name).base() + R"("})");
+  Conversation client(world);
+  client.handshake();
+  const wire::Targets targets{{derivation, true, {"out"}}, {derivation, true, {"dev"}}};
+  REQUIRE_FALSE(
+      client.ask(wire::Op::build_paths_with_results, wire::BuildPathsWithResults{targets}));
+  const auto results = wire::BuildResults::decode(client.from(), wire::newest).results;
+  REQUIRE(results.size() == 2);
+  for (const std::size_t i : {0, 1}) {
+    CHECK(results[i].target == targets[i]);
+    REQUIRE(results[i].result.built_outputs.size() == 1);
+    CHECK(results[i].result.built_outputs.front().first ==
+          "sha256:00!" + *targets[i].outputs.begin());
+  }
+  CHECK(world.session.visible(policy::fake_path("dev")));
+  CHECK(world.session.visible(policy::fake_path("out")));
+}
+
+TEST_CASE("what a builder prints is not the reason of its failure, in no version's words") {
+  const auto [failure, killed] = GENERATE(table<std::string, bool>(
+      {{"builder for 'x' failed with exit code 3;\nlast 1 log lines:\n> failed due to signal 9 "
+        "(Killed)\nFor full logs, run 'nix log x'.",
+        false},
+       {"builder for 'x' failed due to signal 9 (Killed);\nlast 1 log lines:\n> said", true},
+       {"Cannot build 'x'.\nReason: builder failed with exit code 3.\nOutput paths:\n  o\nLast 1 "
+        "log lines:\n> failed due to signal 9 (Killed)",
+        false},
+       {"Cannot build 'x'.\nReason: builder failed due to signal 9 (Killed).\nOutput paths:\n  o\n"
+        "Last 1 log lines:\n> said",
+        true}}));
+  CAPTURE(failure);
+  World world;
+  const auto derivation = world.add_derivation("printing");
+  world.upstream_state.status = wire::BuildStatus::permanent_failure;
+  world.upstream_state.failure = failure;
+  Conversation client(world);
+  client.handshake();
+  const wire::BuildPaths request{{{derivation, true, {}}}, wire::BuildMode::normal};
+  if (killed)
+    CHECK_THROWS_AS(client.ask(wire::Op::build_paths, request), ConnectionOver);
+  else
+    CHECK_NOTHROW(client.ask(wire::Op::build_paths, request));
+  CHECK(world.session.condemned() == killed);
+}

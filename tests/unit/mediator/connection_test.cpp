@@ -1,5 +1,6 @@
 // Whole connections against recording fakes: what is asked of upstream and of the boundary, in
 // which order, and what the client reads.
+#include "tests/unit/core/nar_tree.hpp"
 #include "tests/unit/mediator/conversation.hpp"
 
 using namespace airlock;
@@ -101,6 +102,47 @@ TEST_CASE("a derivation that names a hidden path never reaches upstream") {
   CHECK(world.trace.count("connect upstream") == 0);
 }
 
+TEST_CASE("a derivation is text by SHA-256, in every operation that adds one") {
+  World world;
+  const auto& layout = world.config.layout;
+  Derivation derivation;
+  derivation.outputs["out"] = {policy::fake_path("out"), "", ""};
+  derivation.platform = "x";
+  derivation.builder = "/bin/sh";
+  derivation.environment = {{"name", "x"}, {"out", layout.print(policy::fake_path("out"))}};
+  const auto text = derivation.unparse(layout);
+  const auto archive = test::nar({test::Tree::File{text}});
+  Conversation client(world);
+  client.handshake();
+  /// Was it refused as a derivation that is no text?
+  const auto refused = [&](const auto& request, const std::string& body) {
+    const auto refusal = client.upload(request, body);
+    if (!refusal)
+      (void)std::remove_cvref_t<decltype(request)>::Reply::decode(client.from(), wire::newest);
+    return refusal && refusal->find("(derivation-is-text)") != std::string::npos;
+  };
+  for (const std::string method : {"text:sha256", "fixed:md5", "fixed:sha1", "fixed:sha256",
+                                   "fixed:sha512", "fixed:r:sha1", "fixed:r:sha256"}) {
+    CAPTURE(method);
+    const bool taken = method == "text:sha256";
+    const auto how = AddMethod::parse(method).value();
+    const auto& content = how.method == IngestionMethod::recursive ? archive : text;
+    CHECK(refused(wire::AddToStore{"x.drv", method, {}, false}, content) == !taken);
+    Hasher hasher(how.algorithm);
+    hasher.update(content);
+    const ContentAddress address{how.method, hasher.finish()};
+    wire::AddToStoreNar item{path_of(layout, "x.drv", address, {}).value(), {}, false, false};
+    item.info.nar_hash = sha256(archive).base16();
+    item.info.nar_size = archive.size();
+    item.info.content_address = address.print();
+    CHECK(refused(item, archive) == !taken);
+    CHECK(world.session.visible(item.path) == taken);
+  }
+  CHECK(world.trace.count("add ") == 2);
+  // Under any other name Nix does not read it as a derivation.
+  CHECK_FALSE(client.upload(wire::AddToStore{"x.drv.txt", "fixed:sha1", {}, false}, text));
+}
+
 TEST_CASE("a session may ask so many operations, over all its connections") {
   World world;
   world.config.limits.operations = 3;
@@ -185,4 +227,32 @@ TEST_CASE("nothing is granted that no hook would settle") {
     CHECK(world.trace.count("grant") == 0);
     CHECK_FALSE(world.is_owed(path));
   }
+}
+
+TEST_CASE("what breaks the protocol is an operation like any other, for the limit of them") {
+  for (const std::string what : {"garbage", "unknown"}) {
+    CAPTURE(what);
+    World world;
+    world.config.limits.operations = 2;
+    for (int i = 0; i < 3; ++i) {
+      CHECK_FALSE(world.session.condemned());
+      Conversation client(world);
+      if (what == "unknown") client.handshake();
+      client.to().raw(std::string(64, 'A'));
+      client.to().flush();
+    }
+    CHECK(world.session.condemned());
+    CHECK(world.ledger.verdicts() == std::vector<std::string>{"broken", "broken", "condemn"});
+    CHECK(world.boundary.reason.find("limits.operations") != std::string::npos);
+  }
+  World world;  // one that is malformed counts once
+  world.config.limits.operations = 2;
+  for (int i = 0; i < 2; ++i) {
+    Conversation client(world);
+    client.handshake();
+    client.to().u64(static_cast<std::uint64_t>(wire::Op::query_path_info));
+    client.to().u64(std::uint64_t{1} << 60);
+    client.to().flush();
+  }
+  CHECK_FALSE(world.session.condemned());
 }

@@ -61,9 +61,13 @@ class Conversation {
     request.encode(to(), world_.config.layout, wire::newest);
     return finish();
   }
-  std::optional<std::string> upload(wire::Op op, const wire::AddToStore& request,
+  std::optional<std::string> upload(wire::Op, const wire::AddToStore& request,
                                     const std::string& bytes) {
-    to().u64(static_cast<std::uint64_t>(op));
+    return upload(request, bytes);
+  }
+  template <class R>
+  std::optional<std::string> upload(const R& request, const std::string& bytes) {
+    to().u64(static_cast<std::uint64_t>(R::number));
     request.encode(to(), world_.config.layout, wire::newest);
     wire::FramedSink frames(to());
     frames.write(bytes);

@@ -9,7 +9,7 @@ namespace {
 
 std::string text_of(BuildStatus status, const std::string& upstream) {
   const auto path = StorePath::parse(std::string(32, '0') + "-x.drv").value();
-  return failure_text({{path, true, {}}, {status, upstream}}, StoreLayout{});
+  return failure_text(path, {status, upstream}, StoreLayout{});
 }
 
 const std::string drv = "'/nix/store/00000000000000000000000000000000-x.drv'";
@@ -29,6 +29,13 @@ TEST_CASE("how a builder failed is kept, the log behind it is not") {
 TEST_CASE("a log that looks like the reason is not taken for it") {
   CHECK(text_of(BuildStatus::permanent_failure, "something else\n> failed with exit code 7") ==
         "builder for " + drv + " failed");
+}
+
+TEST_CASE("newer versions of Nix say it in another line") {
+  CHECK(text_of(BuildStatus::permanent_failure,
+                "Cannot build 'x'.\nReason: \x1b[31;1mbuilder failed with exit code 3\x1b[0m.\n"
+                "Output paths:\n  o\nLast 1 log lines:\n> failed with exit code 7") ==
+        "builder for " + drv + " failed with exit code 3");
 }
 
 TEST_CASE("how many dependencies failed is not told") {

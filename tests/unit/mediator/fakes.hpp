@@ -115,6 +115,7 @@ struct UpstreamState {
   std::string failure = "it failed";
   std::map<StorePath, wire::PathInfo> infos;
   wire::PathInfo built_info;  ///< of every output that is built
+  std::vector<std::pair<std::string, std::string>> built_outputs;  ///< of every build
   std::set<StorePath> will_build;
   std::set<StorePath> stopped;  ///< by a pre-build hook: then nothing that was asked for is built
   std::map<StorePath, wire::BuildStatus> statuses;  ///< of some derivations; the others have status
@@ -186,6 +187,7 @@ class FakeUpstream final : public Upstream {
       const auto status = known != state_.statuses.end() ? known->second : state_.status;
       results.push_back(
           {target, {status, status == wire::BuildStatus::built ? "" : state_.failure}});
+      if (results.back().succeeded()) results.back().result.built_outputs = state_.built_outputs;
       const auto name = std::string(target.path.name());
       if (results.back().succeeded())
         state_.infos[policy::fake_path(name.substr(0, name.size() - 4))] = state_.built_info;

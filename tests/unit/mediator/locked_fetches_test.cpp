@@ -1,5 +1,7 @@
 #include "daemon/mediator/locked_fetches.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -8,6 +10,7 @@
 
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/mediator/call.hpp"
+#include "daemon/wire/fd_stream.hpp"
 #include "tests/unit/mediator/fakes.hpp"
 
 using namespace airlock;
@@ -39,6 +42,8 @@ struct FakeFetcher final : fetch::Fetcher {
       most = std::max(most, ++at_once);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (int i = 0; i < 1000 && held; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     {
       const std::lock_guard lock(mutex);
       --at_once;
@@ -47,6 +52,7 @@ struct FakeFetcher final : fetch::Fetcher {
     return std::make_unique<TextContent>(content);
   }
   std::atomic<int> asked = 0;
+  std::atomic<bool> held = false;  ///< at most ten seconds
   std::string content = "hello";
   std::string failure;
   std::mutex mutex;  ///< guards what is below
@@ -69,11 +75,11 @@ struct Fetching {
     session = std::make_unique<Session>(2, 2, policy::fake_path("locked.drv"), Derivation{},
                                         std::set<StorePath>{}, world.services, std::move(locks));
   }
-  std::optional<LockedFetches::Outcome> ask(const StorePath& asked) {
+  std::optional<LockedFetches::Outcome> ask(const StorePath& asked, int client = -1) {
     StringSink sink;
     wire::Writer writer(sink, world.config.layout);
     UpstreamLine line(session->spare_upstream());
-    Call call{*session, world.services, line, writer, wire::newest, -1};
+    Call call{*session, world.services, line, writer, wire::newest, client};
     return session->fetches().make_visible(asked, call);
   }
 
@@ -137,6 +143,22 @@ TEST_CASE("a build with many fetches at once has them done a few at a time") {
   for (auto& client : clients) client.join();
   CHECK(fetching.fetcher.asked == 12);
   CHECK(fetching.fetcher.most <= FetchTurns::of_one_build);
+}
+
+TEST_CASE("who waits for another's fetch and hangs up is not waited for") {
+  Fetching fetching(FixedOutputPolicy::sealed);
+  fetching.fetcher.held = true;
+  std::thread first([&] { (void)fetching.ask(fetching.path); });
+  while (fetching.fetcher.asked == 0) std::this_thread::yield();
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  const Fd client(ends[0]);
+  ::close(ends[1]);
+  CHECK_THROWS_AS(fetching.ask(fetching.path, client.get()), wire::WatchedHungUp);
+  CHECK(fetching.fetcher.held);
+  fetching.fetcher.held = false;
+  first.join();
+  CHECK(fetching.session->visible(fetching.path));
 }
 
 TEST_CASE("other content than the lock says is not added, and sealed ends the build") {

@@ -140,9 +140,7 @@ TEST_CASE("observe: a derivation that is added is judged by its text") {
   as_archive.method = "fixed:r:sha256";
   observed.send(as_archive,
                 test::nar({test::Tree::File{observed.derivation(observed.world.hidden)}}));
-  CHECK(observed.next_row() == "deny derivation-inputs " + added);
-  observed.send(as_archive, "no archive");
-  CHECK(observed.next_row() == "deny well-formed " + added);
+  CHECK(observed.next_row() == "deny derivation-is-text " + added);
   observed.world.config.limits.derivation_bytes = 100;
   observed.send(request, std::string(200'000, 'x'));
   CHECK(observed.next_row() == "deny derivation-inputs " + added);
@@ -193,6 +191,12 @@ TEST_CASE("observe: one finished path is judged by its archive") {
   CHECK(observed.next_row() == "allow add " + observed.print(good.path));
   observed.send(good, test::nar({test::Tree::File{"other"}}));
   CHECK(observed.next_row() == "deny add-content-addressed " + observed.print(good.path));
+  const auto executable = test::nar({test::Tree::File{"content", true}});
+  auto plain = observed.described("plain", "content", {}, true);
+  plain.info.nar_hash = sha256(executable).base16();
+  plain.info.nar_size = executable.size();
+  observed.send(plain, executable);
+  CHECK(observed.next_row() == "deny add-content-addressed " + observed.print(plain.path));
 }
 
 TEST_CASE("observe: what BuildDerivation has built is visible since, as it is in strict") {

@@ -27,6 +27,11 @@ TEST_CASE("those before 1.34 tell by the message alone") {
   CHECK(status("1 dependencies of derivation 'x.drv' failed to build") ==
         BuildStatus::dependency_failed);
   CHECK(status("hash mismatch in fixed-output derivation 'x.drv'") == BuildStatus::output_rejected);
+  // What the builder printed is not looked at.
+  CHECK(status("builder for 'x' failed with exit code 1;\nlast 2 log lines:\n> it timed out\n") ==
+        BuildStatus::permanent_failure);
+  CHECK(status("no space;\nlast 2 log lines:\n> failed with exit code 1\n") ==
+        BuildStatus::misc_failure);
   CHECK(status("cannot create directory: No space left on device") == BuildStatus::misc_failure);
 }
 
@@ -35,8 +40,8 @@ TEST_CASE("a flat file becomes the archive of one regular file") {
   write_file_nar("hello", nar);
   StringSource source(nar.text());
   StringSink copy;
-  std::optional<std::string> content;
-  copy_nar(source, copy, {}, 100, content);
-  CHECK(content == "hello");
+  std::optional<SingleFile> file;
+  copy_nar(source, copy, {}, 100, file);
+  CHECK(file == SingleFile{"hello", false});
   CHECK(source.rest().empty());
 }

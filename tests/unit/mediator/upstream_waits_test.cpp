@@ -1,6 +1,11 @@
 #include "daemon/mediator/upstream_waits.hpp"
 
 #include <catch2/catch.hpp>
+#include <functional>
+
+#include "daemon/mediator/build_log.hpp"
+#include "daemon/mediator/upstream.hpp"
+#include "tests/unit/policy/fake_scene.hpp"
 
 using namespace airlock;
 
@@ -55,4 +60,29 @@ TEST_CASE("waits begin and end one by one, and a build of one's own counts as go
   CHECK(waits.now().idle == at(5));
   CHECK_FALSE(waits.note(wire::StopActivity{3}, at(6)));
   CHECK_FALSE(waits.note(wire::LogLine{"waiting for UID to build"}, at(6)));
+}
+
+TEST_CASE("what begins and never ends is not remembered without end") {
+  UpstreamWaits waits;
+  const StoreLayout layout;
+  StringSink sink;
+  wire::Writer to(sink, layout);
+  BuildLog log(layout, {}, to, wire::newest);
+  const auto drv = layout.print(policy::fake_path("x.drv"));
+  const auto begin = [](const std::function<void(std::uint64_t id)>& one) {
+    for (std::uint64_t id = 0; id < 100'000; ++id) one(id);
+  };
+  CHECK_THROWS_AS(begin([&](auto id) { waits.note(start(id, "waiting for UID to build"), at(1)); }),
+                  UpstreamLost);
+  CHECK_THROWS_AS(begin([&](auto id) {
+                    log.relay(wire::StartActivity{id, 1, wire::activity_build, "", {drv}, 0});
+                  }),
+                  UpstreamLost);
+  // What ends is forgotten, and what is of no interest never remembered.
+  UpstreamWaits others;
+  CHECK_NOTHROW(begin([&](auto id) {
+    others.note(start(id, "waiting for UID to build"), at(1));
+    others.note(wire::StopActivity{id}, at(2));
+    others.note(start(id, "copying", 100), at(3));
+  }));
 }

@@ -21,7 +21,7 @@ bool matches(const wire::PathInfo& info, const ContentAddress& address, std::str
   check.write(archive.substr(0, 40));
   check.write(archive.substr(40));
   REQUIRE(passed.text() == archive);
-  return check.matches(std::string(content));
+  return check.matches(SingleFile{std::string(content), false});
 }
 
 TEST_CASE("an archive is what its hash, its size and its address say, by every algorithm of Nix") {
@@ -55,7 +55,8 @@ TEST_CASE("an address that hashes one file's content is not that of anything els
   StringSink passed;
   ArchiveCheck check(passed, info, address);
   check.write(archive);
-  CHECK_FALSE(check.matches(std::nullopt));
+  CHECK_FALSE(check.matches(
+      GENERATE(as<std::optional<SingleFile>>{}, std::nullopt, SingleFile{"content", true})));
 }
 
 }  // namespace

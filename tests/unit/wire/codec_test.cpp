@@ -104,7 +104,7 @@ TEST_CASE("a request may take so much in all, however it is divided") {
   CHECK(reader.string().size() == 60);
   reader.begin();
   CHECK(reader.string().size() == 60);
-  CHECK_THROWS_WITH(reader.count(), "a request takes more than 120 bytes of memory");
+  CHECK_THROWS_WITH(reader.count(), "a message takes more than 120 bytes of memory");
 }
 
 TEST_CASE("a framed stream gives back its bytes, whatever the pieces") {

@@ -213,6 +213,31 @@ TEST_CASE("targets that mean nothing are refused") {
   }
 }
 
+TEST_CASE("what a target falls into takes memory of its own") {
+  // Of every few bytes a string of its own is made.
+  const auto long_target = [](char separator) {
+    auto text = layout.print(path("x.drv")) + "!a";
+    for (int i = 0; i < 10'000; ++i) text += separator + std::to_string(i);
+    return text + "!out";
+  };
+  for (const char separator : {'!', ','}) {
+    CAPTURE(separator);
+    const auto wire = bytes_of([&](Writer& to) {
+      to.u64(10);
+      for (int i = 0; i < 10; ++i)
+        to.string(separator == '!' ? long_target('!')
+                                   : long_target(',').substr(0, long_target(',').size() - 4));
+      to.u64(0);
+    });
+    StringSource source(wire);
+    Caps caps;
+    caps.message_bytes = 4 * wire.size();
+    Reader from(source, layout, caps);
+    CHECK_THROWS_WITH(BuildPaths::decode(from, newest).targets.size(),
+                      Catch::Contains("bytes of memory"));
+  }
+}
+
 TEST_CASE("what is not in Nix's own form is noticed, and written in it") {
   const auto wire = bytes_of([](Writer& to) {
     to.u64(2);

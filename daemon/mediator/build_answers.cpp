@@ -1,0 +1,121 @@
+#include "daemon/mediator/build_answers.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "daemon/mediator/failure_text.hpp"
+#include "daemon/policy/build_plan.hpp"
+
+namespace airlock {
+
+namespace {
+
+using wire::BuildResult;
+using wire::BuildStatus;
+using Results = std::map<StorePath, BuildResult>;
+
+/// Of many that failed, so many are named to a client; the log has had all of them.
+constexpr std::size_t most_causes = 10;
+
+bool failed_because_of_others(const BuildResult& result) {
+  return abandoned(result) || result.status == BuildStatus::dependency_failed;
+}
+
+/// The derivations that failed by themselves.
+std::set<StorePath> own_failures(const Results& made) {
+  std::set<StorePath> failed;
+  for (const auto& [path, result] : made)
+    if (!result.succeeded() && !failed_because_of_others(result)) failed.insert(path);
+  return failed;
+}
+
+/// Why this one failed: of those that it needs, where it did only because others did.
+std::set<StorePath> causes_of(const StorePath& derivation, const std::set<StorePath>& failed,
+                              const policy::Scene& scene) {
+  if (failed.contains(derivation)) return {derivation};
+  std::set<StorePath> causes;
+  for (const auto& needed : policy::plan_build({{derivation, true, {}}}, scene).derivations)
+    if (failed.contains(needed)) causes.insert(needed);
+  if (causes.empty()) causes.insert(derivation);
+  return causes;
+}
+
+/// In the order of their names, since upstream's order is its own.
+std::string name_causes(const std::set<StorePath>& causes, const Results& made,
+                        const StoreLayout& layout) {
+  std::string text;
+  std::size_t named = 0;
+  for (const auto& path : causes) {
+    if (named == most_causes) return text + fmt::format("\nand {} more", causes.size() - named);
+    if (named++ > 0) text += "\n";
+    const auto& error = made.at(path).error;
+    text += error.empty() ? fmt::format("build of '{}' failed", layout.print(path)) : error;
+  }
+  return text;
+}
+
+/// Of the outputs that were built, those that this target is about.
+void keep_wanted_outputs(BuildResult& result, const wire::Target& target) {
+  if (target.outputs.empty()) return;
+  std::erase_if(result.built_outputs, [&](const auto& built) {
+    return !target.outputs.contains(built.first.substr(built.first.find('!') + 1));
+  });
+}
+
+/// What was made of each, with the sentences for what failed in place of upstream's.
+Results by_derivation(BuildOutcome outcome, const StoreLayout& layout) {
+  Results made;
+  for (auto& [target, result] : outcome.results) {
+    if (!result.succeeded() && !abandoned(result)) {
+      const auto refused = outcome.refused.find(target.path);
+      result.error = refused == outcome.refused.end()
+                         ? failure_text(target.path, result, layout)
+                         : fmt::format("airlock refuses to build '{}': {}",
+                                       layout.print(target.path), refused->second);
+    }
+    made.try_emplace(target.path, std::move(result));
+  }
+  return made;
+}
+
+}  // namespace
+
+bool abandoned(const BuildResult& result) {
+  return result.status == BuildStatus::misc_failure && result.error.empty();
+}
+
+BuildAnswers::BuildAnswers(const wire::Targets& targets, BuildOutcome outcome,
+                           const policy::Scene& scene) {
+  const auto& layout = scene.layout();
+  auto made = by_derivation(std::move(outcome), layout);
+  // From 2.3x on what was given up because another target failed first has no result at all.
+  for (const auto& target : targets)
+    if (target.build) made.try_emplace(target.path);
+  const auto failed = own_failures(made);
+  std::set<StorePath> all_causes;
+  for (const auto& target : targets) {
+    if (!target.build || of_.contains(target.path)) continue;
+    const auto& result = made.at(target.path);
+    auto& answer = of_.emplace(target.path, wire::normalised(result, layout)).first->second;
+    if (result.succeeded()) continue;
+    const auto causes = causes_of(target.path, failed, scene);
+    answer.error = name_causes(causes, made, layout);
+    if (failed_because_of_others(result)) answer.status = BuildStatus::dependency_failed;
+    all_causes.insert(causes.begin(), causes.end());
+  }
+  failures_ = name_causes(all_causes, made, layout);
+}
+
+bool BuildAnswers::succeeded(const wire::Target& target) const {
+  return !target.build || of_.at(target.path).succeeded();
+}
+
+BuildResult BuildAnswers::of(const wire::Target& target) const {
+  if (!target.build) return {BuildStatus::built, {}};
+  auto result = of_.at(target.path);
+  keep_wanted_outputs(result, target);
+  return result;
+}
+
+}  // namespace airlock

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/policy/scene.hpp"
+#include "daemon/wire/results.hpp"
+
+namespace airlock {
+
+/// What upstream made of a request to build, and which derivations were refused a session of their
+/// own for what they say themselves.
+struct BuildOutcome {
+  std::vector<wire::KeyedBuildResult> results;
+  std::map<StorePath, std::string> refused;
+};
+
+/// A derivation that was not worked on because another failed first has this, and no message.
+[[nodiscard]] bool abandoned(const wire::BuildResult& result);
+
+/// What of an outcome a client is told. Held for each derivation, of which a client may name one in
+/// as many targets as fit into a request. Immutable.
+class BuildAnswers {
+ public:
+  /// The targets are the client's; the outcome is one that its sandbox may learn. Throws
+  /// ConnectionOver when what upstream says of an output is not what Nix writes.
+  BuildAnswers(const wire::Targets& targets, BuildOutcome outcome, const policy::Scene& scene);
+
+  /// `target` is one of the client's.
+  [[nodiscard]] bool succeeded(const wire::Target& target) const;
+  [[nodiscard]] wire::BuildResult of(const wire::Target& target) const;
+  /// For a client that is told one thing of all its targets; empty when all succeeded.
+  [[nodiscard]] const std::string& failures() const { return failures_; }
+
+ private:
+  std::map<StorePath, wire::BuildResult> of_;  ///< each derivation that is a target
+  std::string failures_;
+};
+
+}  // namespace airlock
