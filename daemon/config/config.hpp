@@ -53,6 +53,7 @@ struct FetchConfig {
   bool allow_private = false;                 ///< addresses of private networks
   std::string ca_file;                        ///< certificate authorities; empty: the system's
   std::uint64_t max_bytes = 4ull << 30;       ///< of a download, and of what is unpacked from it
+  std::uint64_t max_memory = 2ull << 30;      ///< of one process that fetches, in bytes
   std::chrono::seconds timeout{600};          ///< one fetch
   [[nodiscard]] bool allows(std::string_view scheme) const;
   bool operator==(const FetchConfig&) const = default;

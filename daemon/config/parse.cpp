@@ -231,6 +231,10 @@ std::vector<Key> all_keys() {
                    [](FetchConfig& config, std::int64_t number) {
                      config.max_bytes = static_cast<std::uint64_t>(number);
                    }),
+      fetch_number("max-memory", 16 << 20, largest,
+                   [](FetchConfig& config, std::int64_t number) {
+                     config.max_memory = static_cast<std::uint64_t>(number);
+                   }),
       fetch_number("timeout", 1, 86400,
                    [](FetchConfig& config, std::int64_t number) {
                      config.timeout = std::chrono::seconds(number);

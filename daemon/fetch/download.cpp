@@ -131,6 +131,13 @@ std::optional<Authority> authority_of(const std::string& url) {
 
 }  // namespace
 
+std::string out_of_memory(const FetchConfig& config) {
+  return fmt::format(
+      "it takes more than {} bytes of memory; raise fetch.max-memory in {} if that is "
+      "meant",
+      config.max_memory, Config::default_file);
+}
+
 Done download(const std::string& url, int to, const FetchConfig& config) {
   Transfer transfer{config, to, 0, {}};
   const Handle curl(curl_easy_init(), &curl_easy_cleanup);

@@ -7,6 +7,9 @@
 
 namespace airlock::fetch {
 
+/// The end of a sentence about something that takes more memory than there is for it.
+[[nodiscard]] std::string out_of_memory(const FetchConfig& config);
+
 using Done = tl::expected<void, std::string>;
 
 /// Writes what is at a URL to a descriptor, with libcurl: by the schemes that are configured, from

@@ -51,7 +51,8 @@ class Git {
                     "GIT_TERMINAL_PROMPT=0",
                     "GIT_ASKPASS=/bin/false",
                     "GIT_ALLOW_PROTOCOL=" + protocols,
-                    "GIT_DIR=" + folder_ + "/git"};
+                    "GIT_DIR="};
+    use(folder_ + "/git");
     options_ = {"-c", "http.followRedirects=false", "-c", "http.proxy=",
                 "-c", "core.hooksPath=/dev/null",   "-c", "gc.auto=0",
                 "-c", "fetch.unpackLimit=1",        "-c", "safe.directory=*",
@@ -59,6 +60,9 @@ class Git {
     if (!pinned.empty()) add_option("http.curloptResolve=" + pinned);
     if (!config.ca_file.empty()) add_option("http.sslCAInfo=" + config.ca_file);
   }
+
+  /// From here on this repository.
+  void use(const std::string& repository) { environment_.back() = "GIT_DIR=" + repository; }
 
   /// Runs git; its standard output goes to `to`. The error is what it said first: what follows from
   /// that it says afterwards. What to do is part of it.
@@ -122,6 +126,9 @@ class Git {
         return fmt::format(
             "it is larger than {} bytes; raise fetch.max-bytes in {} if that is meant",
             config_.max_bytes, Config::default_file);
+      if (line.find("ut of memory") != std::string::npos ||
+          line.find(std::strerror(ENOMEM)) != std::string::npos)
+        return out_of_memory(config_);
       return fmt::format(
           "git says {}; correct the URL and the revision in its lock, or build again when they are "
           "there",
@@ -138,9 +145,13 @@ class Git {
 };
 
 /// Attributes in the repository's own tree would have git leave files out and rewrite others.
-Done ignore_attributes(const std::string& folder) {
-  std::ofstream(folder + "/git/info/attributes")
-      << "* !export-ignore !export-subst !text !eol !crlf !filter !ident !working-tree-encoding\n";
+Done ignore_attributes(const std::string& repository) {
+  const auto info = repository + "/info";
+  if (::mkdir(info.c_str(), 0700) != 0 && errno != EEXIST)
+    return tl::unexpected(fmt::format("{} cannot be made: {}", info, std::strerror(errno)));
+  std::ofstream file(info + "/attributes");
+  file << "* !export-ignore !export-subst !text !eol !crlf !filter !ident !working-tree-encoding\n";
+  if (!file.flush()) return tl::unexpected(fmt::format("{}/attributes cannot be written", info));
   return {};
 }
 
@@ -165,20 +176,22 @@ Done fetch_revision(const Origin& origin, const std::string& folder, int to,
                           nowhere.get());
       !done)
     return failed(done.error());
-  if (::mkdir((folder + "/git/info").c_str(), 0700) != 0 && errno != EEXIST)
-    return failed(std::strerror(errno));
-  (void)ignore_attributes(folder);
-  const Words fetch{"fetch",        "--quiet",
-                    "--no-tags",    "--no-recurse-submodules",
-                    "--no-auto-gc", "--no-write-fetch-head"};
-  auto shallow = fetch;
-  shallow.insert(shallow.end(), {"--depth=1", origin.url, origin.rev});
+  if (auto done = ignore_attributes(folder + "/git"); !done) return failed(done.error());
+  const Words shallow{"fetch",        "--quiet",
+                      "--no-tags",    "--no-recurse-submodules",
+                      "--no-auto-gc", "--no-write-fetch-head",
+                      "--depth=1",    origin.url,
+                      origin.rev};
   if (!git.run(shallow, nowhere.get())) {
     // Not every server gives a revision by its name; what its branches and tags hold, they all do.
-    auto whole = fetch;
-    whole.insert(whole.end(),
-                 {origin.url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"});
-    if (auto all = git.run(whole, nowhere.get()); !all) return failed(all.error());
+    // By clone, which writes their names into one file, however many a server says it has.
+    git.use(folder + "/whole");
+    if (auto all =
+            git.run({"clone", "--quiet", "--bare", "--template=", origin.url, folder + "/whole"},
+                    nowhere.get());
+        !all)
+      return failed(all.error());
+    if (auto done = ignore_attributes(folder + "/whole"); !done) return failed(done.error());
   }
   if (!git.run({"cat-file", "-e", origin.rev + "^{tree}"}, nowhere.get()))
     return failed("the repository has no such revision; correct it in its lock");

@@ -15,6 +15,8 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <new>
 #include <vector>
 
 #include "daemon/fetch/work.hpp"
@@ -26,6 +28,21 @@ namespace {
 
 constexpr std::chrono::seconds stall{60};
 
+Done fetch(const Request& request, const std::string& folder, const FetchConfig& config,
+           const std::function<Sink&()>& begin) {
+  bool begun = false;
+  try {
+    return fetch_into(request, folder, config, [&]() -> Sink& {
+      begun = true;
+      return begin();
+    });
+  } catch (const std::bad_alloc&) {
+    if (begun) throw;
+    return tl::unexpected(
+        fmt::format("cannot fetch {}: {}", request.origin.print(), out_of_memory(config)));
+  }
+}
+
 /// Answers one request; runs in the process that is there for it.
 void answer(int socket, const Config& config, const std::string& folder) {
   wire::FdSource source(socket, stall);
@@ -34,7 +51,7 @@ void answer(int socket, const Config& config, const std::string& folder) {
   wire::Writer writer(sink, config.layout);
   wire::FramedSink frames(writer);
   const auto request = Request::decode(reader);
-  const auto done = fetch_into(request, folder, config.fetch, [&]() -> Sink& {
+  const auto done = fetch(request, folder, config.fetch, [&]() -> Sink& {
     begin_content(writer);
     return frames;
   });
@@ -53,6 +70,15 @@ void limit(__rlimit_resource what, std::uint64_t most) {
   ::setrlimit(what, &both);
 }
 
+/// What counts against RLIMIT_DATA: memory of its own that can be written to. Not RLIMIT_AS, which
+/// would count the files that git maps, and what allocators set aside and do not use.
+std::uint64_t memory_now() {
+  std::ifstream pages("/proc/self/statm");
+  std::uint64_t number = 0;
+  for (int field = 0; field < 6; ++field) pages >> number;
+  return number * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 [[noreturn]] void be_job(Fd socket, const Config& config, const std::string& folder, pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -62,6 +88,7 @@ void limit(__rlimit_resource what, std::uint64_t most) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   limit(RLIMIT_CORE, 0);
   ::signal(SIGXFSZ, SIG_IGN);  // also for git: an error that can be told, not an end without a word
+  limit(RLIMIT_DATA, memory_now() + config.fetch.max_memory);
   limit(RLIMIT_FSIZE, config.fetch.max_bytes + (64 << 20));
   ::alarm(static_cast<unsigned>(config.fetch.timeout.count() + 10));
   try {

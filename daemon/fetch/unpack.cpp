@@ -38,6 +38,11 @@ tl::unexpected<std::string> failed(std::string_view name) {
 }
 
 tl::unexpected<std::string> broken(archive* reader) {
+  if (archive_errno(reader) == ENOMEM)
+    return tl::unexpected(fmt::format(
+        "it takes more memory than there is for it; raise fetch.max-memory in {} if that "
+        "is meant",
+        Config::default_file));
   const char* why = archive_error_string(reader);
   return tl::unexpected(fmt::format(
       "it is no archive that can be unpacked ({}); lock the URL of a tar or zip archive",

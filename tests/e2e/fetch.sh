@@ -330,6 +330,18 @@ head -c 64M /dev/zero >trees/huge/huge-1.0/zeros
 tar -C trees/huge -czf served/huge.tar.gz huge-1.0
 bad huge "$url/huge.tar.gz"
 is_ended huge "holds more than 8388608 bytes" "$bad"
+configure sealed 'allow-loopback = true' 'max-memory = 33554432'
+tar -C trees/huge -c huge-1.0 | xz -9 >served/dictionary.tar.xz
+hash_of[dictionary]=$(nix-hash --type sha256 --base32 trees/huge/huge-1.0)
+bad dictionary "$url/dictionary.tar.xz" "$(nix-hash --type sha256 --to-base16 "${hash_of[dictionary]}")"
+is_ended dictionary "raise fetch.max-memory" "$bad"
+configure sealed 'allow-loopback = true'
+outer dictionary-fits "airlockLocks = [ ./locks/dictionary.json ];
+  fetch = ''builtins.fetchTarball { url = \"$url/dictionary.tar.xz\"; sha256 = \"${hash_of[dictionary]}\"; }'';" <<'SCRIPT'
+nix-instantiate --eval --read-write-mode -E "$fetch" >$out
+SCRIPT
+equal "with the memory that there is by default" "\"$(source_path "${hash_of[dictionary]}")\"" "$(cat "$(build dictionary-fits)")"
+configure sealed 'allow-loopback = true' 'max-bytes = 8388608'
 cp trees/huge/huge-1.0/zeros served/huge.tar
 bad huge-download "$url/huge.tar"
 is_ended huge-download "larger than 8388608 bytes" "$bad"

@@ -205,7 +205,7 @@ TEST_CASE("what may be fetched is configured below [fetch]") {
   const auto parsed = [](const std::string& text) { return parse_config(text, "f", Config{}); };
   const auto config = parsed(
       "[fetch]\nuser = 'other'\nschemes = ['https', 'file']\nallow-loopback = true\n"
-      "allow-private = true\nca-file = '/ca'\nmax-bytes = 4096\ntimeout = 7\n");
+      "allow-private = true\nca-file = '/ca'\nmax-bytes = 4096\nmax-memory = 16777216\ntimeout = 7\n");
   REQUIRE(config);
   CHECK(config->fetch.user == "other");
   CHECK(config->fetch.allows("file"));
@@ -214,6 +214,7 @@ TEST_CASE("what may be fetched is configured below [fetch]") {
   CHECK(config->fetch.allow_private);
   CHECK(config->fetch.ca_file == "/ca");
   CHECK(config->fetch.max_bytes == 4096);
+  CHECK(config->fetch.max_memory == 16777216);
   CHECK(config->fetch.timeout == std::chrono::seconds(7));
   CHECK(parsed("[fetch]\nschemes = []\n"));
   CHECK(parsed("[fetch]\nschemes = ['ftp']\n").error() ==

@@ -153,6 +153,23 @@ TEST_CASE("sentences: a repository without the revision") {
   is_sentence(failure_of(origin), origin, "no such revision", "correct it in its lock");
 }
 
+TEST_CASE("a repository's branches are not a file each") {
+  const Repository repository(10);
+  std::ofstream packed((repository.path / ".git/packed-refs").string());
+  for (int i = 0; i < 2000; ++i)
+    packed << fmt::format("{} refs/heads/branch-{:04}\n", repository.rev, i);
+  packed.close();
+  auto origin = repository.origin();
+  origin.rev = no_such_revision;  // so that all of them are asked for
+  const Folder folder;
+  StringSink sink;
+  CHECK_FALSE(fetch_into({origin, Form::archive}, folder.path.string(), local(),
+                         [&]() -> Sink& { return sink; }));
+  CHECK(fs::exists(folder.path / "whole/packed-refs"));
+  const fs::recursive_directory_iterator files(folder.path);
+  CHECK(std::distance(begin(files), end(files)) < 200);
+}
+
 TEST_CASE("sentences: a repository that is larger than allowed") {
   const Repository repository(4 << 20);
   auto config = local();
