@@ -17,7 +17,7 @@ Mediator::Mediator(const Config& config, Ledger& ledger, UpstreamFactory connect
       control_(control),
       builds_(ledger, config.limits),
       fetcher_(config),
-      services_{config,          ledger, control, builds_,  std::move(connect),
+      services_{config,          ledger, control, builds_,   std::move(connect),
                 Profile::strict, true,   true,    &fetcher_, &fetch_turns_},
       watch_(
           builds_, [&config] { return find_build_users(config.layout); },

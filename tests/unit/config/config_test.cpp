@@ -205,7 +205,8 @@ TEST_CASE("what may be fetched is configured below [fetch]") {
   const auto parsed = [](const std::string& text) { return parse_config(text, "f", Config{}); };
   const auto config = parsed(
       "[fetch]\nuser = 'other'\nschemes = ['https', 'file']\nallow-loopback = true\n"
-      "allow-private = true\nca-file = '/ca'\nmax-bytes = 4096\nmax-memory = 16777216\ntimeout = 7\n");
+      "allow-private = true\nca-file = '/ca'\nmax-bytes = 4096\nmax-memory = 16777216\ntimeout = "
+      "7\n");
   REQUIRE(config);
   CHECK(config->fetch.user == "other");
   CHECK(config->fetch.allows("file"));
