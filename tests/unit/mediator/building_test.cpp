@@ -314,6 +314,10 @@ TEST_CASE("what a builder prints is not the reason of its failure, in no version
         "(Killed)\nFor full logs, run 'nix log x'.",
         false},
        {"builder for 'x' failed due to signal 9 (Killed);\nlast 1 log lines:\n> said", true},
+       {"builder for 'x' failed with exit code 3; last 1 log lines:\n  failed due to signal 9 "
+        "(Killed)",
+        false},
+       {"builder for 'x' failed due to signal 9 (Killed); last 1 log lines:\n  said", true},
        {"Cannot build 'x'.\nReason: builder failed with exit code 3.\nOutput paths:\n  o\nLast 1 "
         "log lines:\n> failed due to signal 9 (Killed)",
         false},
