@@ -338,3 +338,18 @@ TEST_CASE("what a builder prints is not the reason of its failure, in no version
     CHECK_NOTHROW(client.ask(wire::Op::build_paths, request));
   CHECK(world.session.condemned() == killed);
 }
+
+TEST_CASE(
+    "what upstream says of an output and is not what Nix writes is its fault, not the client's") {
+  World world;
+  const auto derivation = world.add_derivation("odd");
+  world.upstream_state.built_outputs = {{"sha256:00!out", "{}"}};
+  Conversation client(world);
+  client.handshake();
+  CHECK_THROWS_AS(
+      client.ask(wire::Op::build_paths_with_results,
+                 wire::BuildPathsWithResults{{{derivation, true, {}}}, wire::BuildMode::normal}),
+      ConnectionOver);
+  CHECK(world.session.condemned());
+  CHECK(world.ledger.rules("condemn") == std::vector<std::string>{std::string(policy::rule::host)});
+}
