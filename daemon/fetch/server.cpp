@@ -100,6 +100,17 @@ std::uint64_t memory_now() {
   ::_exit(0);
 }
 
+const char* cause_of(int signal) {
+  switch (signal) {
+    case SIGALRM:
+      return ", after the time that fetch.timeout gives it";
+    case SIGKILL:
+      return ", as the kernel does when the machine has no memory left";
+    default:
+      return "";
+  }
+}
+
 Fd catch_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -172,8 +183,11 @@ void Server::start(Fd socket) {
 }
 
 void Server::give_up_unwanted(const std::map<pid_t, short>& events) {
-  for (const auto& [job, event] : events)
-    if ((event & (POLLRDHUP | POLLHUP | POLLERR)) != 0) ::kill(-job, SIGKILL);
+  for (const auto& [job, event] : events) {
+    if ((event & (POLLRDHUP | POLLHUP | POLLERR)) == 0) continue;
+    ::kill(-job, SIGKILL);
+    jobs_.at(job).unwanted = true;
+  }
 }
 
 void Server::reap() {
@@ -181,9 +195,9 @@ void Server::reap() {
     // Not collected before what it may have started is ended: till then the number is its own.
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
-    if (info.si_code != CLD_EXITED && info.si_status != SIGKILL)
-      spdlog::warn("a fetch was ended by signal {}{}", info.si_status,
-                   info.si_status == SIGALRM ? ", after the time that fetch.timeout gives it" : "");
+    const auto job = jobs_.find(info.si_pid);
+    if (info.si_code != CLD_EXITED && job != jobs_.end() && !job->second.unwanted)
+      spdlog::warn("a fetch was ended by signal {}{}", info.si_status, cause_of(info.si_status));
     end(info.si_pid);
     ::waitpid(info.si_pid, nullptr, 0);
   }

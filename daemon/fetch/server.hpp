@@ -28,6 +28,7 @@ class Server {
   struct Job {
     Fd socket;
     std::string folder;
+    bool unwanted = false;  ///< it was ended since nobody waits for it
   };
   void accept_one();
   void start(Fd socket);

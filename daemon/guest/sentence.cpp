@@ -2,21 +2,10 @@
 
 #include <algorithm>
 
+#include "daemon/core/plain_line.hpp"
+
 namespace airlock::guest {
 namespace {
-
-/// Without colours (ESC [ … letter) and control characters.
-std::string plain(std::string_view line) {
-  std::string text;
-  for (std::size_t at = 0; at < line.size(); ++at) {
-    if (line.substr(at).starts_with("\x1b[")) {
-      at = std::min(line.find_first_not_of("0123456789;", at + 2), line.size());
-    } else if (const auto byte = static_cast<unsigned char>(line[at]); byte >= ' ' && byte != 127) {
-      text += line[at];
-    }
-  }
-  return text;
-}
 
 std::string_view trimmed(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
@@ -30,7 +19,7 @@ std::string one_sentence(std::string_view error) {
   while (!error.empty()) {
     const auto line = error.substr(0, error.find('\n'));
     error.remove_prefix(std::min(line.size() + 1, error.size()));
-    const auto text = plain(line);
+    const auto text = one_plain_line(line);
     if (const auto part = trimmed(text); !part.empty())
       sentence += (sentence.empty() ? "" : "; ") + std::string(part);
   }

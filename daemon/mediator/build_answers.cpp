@@ -5,6 +5,7 @@
 #include <set>
 
 #include "daemon/mediator/failure_text.hpp"
+#include "daemon/mediator/upstream.hpp"
 #include "daemon/policy/build_plan.hpp"
 
 namespace airlock {
@@ -63,6 +64,15 @@ void keep_wanted_outputs(BuildResult& result, const wire::Target& target) {
   });
 }
 
+/// A fault in it is upstream's: the client has asked well.
+BuildResult normal(const BuildResult& result, const StoreLayout& layout) {
+  try {
+    return wire::normalised(result, layout);
+  } catch (const ConnectionOver& over) {
+    throw UpstreamLost(fmt::format("nix-daemon: {}", over.what()));
+  }
+}
+
 /// What was made of each, with the sentences for what failed in place of upstream's.
 Results by_derivation(BuildOutcome outcome, const StoreLayout& layout) {
   Results made;
@@ -97,7 +107,7 @@ BuildAnswers::BuildAnswers(const wire::Targets& targets, BuildOutcome outcome,
   for (const auto& target : targets) {
     if (!target.build || of_.contains(target.path)) continue;
     const auto& result = made.at(target.path);
-    auto& answer = of_.emplace(target.path, wire::normalised(result, layout)).first->second;
+    auto& answer = of_.emplace(target.path, normal(result, layout)).first->second;
     if (result.succeeded()) continue;
     const auto causes = causes_of(target.path, failed, scene);
     answer.error = name_causes(causes, made, layout);

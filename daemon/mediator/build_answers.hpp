@@ -24,7 +24,7 @@ struct BuildOutcome {
 class BuildAnswers {
  public:
   /// The targets are the client's; the outcome is one that its sandbox may learn. Throws
-  /// ConnectionOver when what upstream says of an output is not what Nix writes.
+  /// UpstreamLost when what upstream says of an output is not what Nix writes.
   BuildAnswers(const wire::Targets& targets, BuildOutcome outcome, const policy::Scene& scene);
 
   /// `target` is one of the client's.

@@ -39,14 +39,16 @@ std::string without_sandbox_root(std::string text, const std::string& derivation
 
 }  // namespace
 
-/// "…;\nlast 10 log lines:\n> …" up to 2.2x, "…\nLast 10 log lines:\n> …" later. What stands before
-/// holds nothing of the sandbox's but store paths, which have no spaces.
+/// "…; last 10 log lines:\n  …" up to 2.3, "…;\nlast 10 log lines:\n> …" up to 2.2x, "…\nLast 10
+/// log lines:\n> …" later. What stands before holds nothing of the sandbox's but store paths, which
+/// have no spaces.
 std::string_view reason_in(std::string_view message) {
   for (std::size_t begin = 0; begin < message.size();) {
     const auto end = std::min(message.find('\n', begin), message.size());
     const auto line = message.substr(begin, end - begin);
-    if (line.starts_with('>') || line.find(" log lines:") != std::string_view::npos)
-      return message.substr(0, begin);
+    if (line.starts_with('>')) return message.substr(0, begin);
+    if (const auto log = line.find(" log lines:"); log != std::string_view::npos)
+      return message.substr(0, begin + log);
     begin = end + 1;
   }
   return message;

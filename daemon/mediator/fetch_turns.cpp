@@ -1,17 +1,8 @@
 #include "daemon/mediator/fetch_turns.hpp"
 
-#include <chrono>
-
 #include "daemon/fetch/conversation.hpp"
 
 namespace airlock {
-
-namespace {
-
-/// How often one that waits looks whether its client is still there.
-constexpr std::chrono::milliseconds look_out{100};
-
-}  // namespace
 
 FetchTurns::Turn::~Turn() {
   {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,8 @@ namespace airlock {
 class FetchTurns {
  public:
   static constexpr std::size_t of_one_build = 4;
+  /// How often one that waits looks whether its client is still there.
+  static constexpr std::chrono::milliseconds look_out{100};
 
   /// What is to be remembered of a build. Its own to keep, and to be used by this class only.
   class Build {

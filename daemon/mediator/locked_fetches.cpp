@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <chrono>
 
 #include "daemon/core/nar.hpp"
 #include "daemon/core/plain_line.hpp"
@@ -18,9 +17,6 @@ namespace airlock {
 namespace {
 
 using fetch::Lock;
-
-/// How often one that waits for another's fetch looks whether its client is still there.
-constexpr std::chrono::milliseconds look_out{100};
 
 /// What was fetched is not what the lock says, or it stopped in the middle.
 class FetchFailed : public std::runtime_error {
@@ -160,7 +156,7 @@ std::optional<std::string> LockedFetches::take_turn(const StorePath& path, const
     lock.unlock();
     call.check_that_client_waits();
     lock.lock();
-    if (under_way_.contains(path)) done_.wait_for(lock, look_out);
+    if (under_way_.contains(path)) done_.wait_for(lock, FetchTurns::look_out);
   }
   if (const auto failed = failed_.find(path); failed != failed_.end()) return failed->second;
   if (call.session.visible(path)) return std::string();

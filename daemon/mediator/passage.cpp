@@ -71,6 +71,7 @@ bool Passage::relay_log() {
     if (error != nullptr) return false;
     if (const auto* request = std::get_if<wire::ReadRequest>(&message)) {
       to_client_.flush();
+      from_client_.begin();  // the pieces before are gone: together they may exceed a request
       to_daemon_.string(from_client_.string(request->most, "a piece of an upload"));
       to_daemon_.flush();
     }

@@ -68,8 +68,8 @@ class Reader {
   Reader(Source& source, const StoreLayout& layout, Caps caps)
       : source_(source), layout_(layout), caps_(caps) {}
 
-  /// A request begins, or a message of a server's: what it may take is counted from here. A reply
-  /// is part of the message before it.
+  /// A request begins, or a piece of its upload, or a message of a server's: what it may take is
+  /// counted from here. A reply is part of the message before it.
   void begin() { taken_ = 0; }
 
   std::uint64_t u64();

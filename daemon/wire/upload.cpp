@@ -66,6 +66,7 @@ class TunnelledUpload final : public Upload {
   void ask() {
     write_log_message(to_, ReadRequest{most_}, version_);
     to_.flush();
+    from_.begin();  // the pieces before are gone: together they may be larger than a request
     piece_ = from_.string(most_, "a piece of an upload");
     taken_ = 0;
     if (piece_.empty()) throw ConnectionOver("the upload ended before the data in it was complete");

@@ -40,9 +40,10 @@ std::string environment_script(const std::string& conf_dir) {
          conf_dir +
          "\n"
          "# Nix keeps caches below HOME, which in a build is a folder that cannot be made.\n"
+         "# PATH may hold Nix alone, and no mkdir.\n"
          "if ! [ -d \"${HOME:-}\" ] || ! [ -w \"${HOME:-}\" ]; then\n"
          "  HOME=\"${TMPDIR:-/tmp}/airlock-home\"\n"
-         "  mkdir -p \"$HOME\"\n"
+         "  mkdir -p \"$HOME\" 2>/dev/null || HOME=\"${TMPDIR:-/tmp}\"\n"
          "  XDG_CACHE_HOME=\"$HOME/.cache\"\n"
          "  export HOME XDG_CACHE_HOME\n"
          "fi\n"

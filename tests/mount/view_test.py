@@ -241,6 +241,16 @@ class View(MountTest):
         self.assertEqual(shown, ["daemon", f"{VIEW}/airlock", home, f"{home}/.cache"])
         os.rmdir(home)
 
+    def test_the_environment_script_where_path_has_nothing(self):
+        build, _ = self.open_session()
+        script = f"{world.MOUNT}/{build.derivation}/airlock/env"
+        ran = subprocess.run(
+            ["env", "-i", "HOME=/homeless-shelter", f"TMPDIR={world.TOP}", "PATH=/nonexistent",
+             "/bin/sh", "-euc", f". {script}; echo $HOME $XDG_CACHE_HOME"],
+            capture_output=True, text=True)
+        self.assertEqual((ran.returncode, ran.stdout.split(), ran.stderr),
+                         (0, [world.TOP, f"{world.TOP}/.cache"], ""))
+
     def test_forgotten_names_come_back(self):
         folder = world.add_folder("folder", {"deep/er/file": "x"})
         self.mediator.reveals = [folder]

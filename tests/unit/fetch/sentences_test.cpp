@@ -1,7 +1,5 @@
 // What a fetch that fails says: one sentence on one line, with what, where and what to do.
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -20,25 +18,17 @@
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/unix_socket.hpp"
 #include "fusefs/boundary/fd.hpp"
+#include "tests/unit/fetch/silent_server.hpp"
 
 using namespace airlock;
 using namespace airlock::fetch;
+using test::Folder;
+using test::SilentServer;
 namespace fs = boost::filesystem;
 
 namespace {
 
 const std::string no_such_revision(40, '2');
-
-struct Folder {
-  Folder() { fs::create_directories(path); }
-  ~Folder() {
-    boost::system::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  fs::path path = fs::temp_directory_path() / fs::unique_path("airlock-test-%%%%%%%%");
-};
 
 FetchConfig local() {
   FetchConfig config;
@@ -64,22 +54,6 @@ void is_sentence(const std::string& text, const Origin& origin, const std::strin
   CHECK_THAT(text, Catch::Contains(what_to_do));
   CHECK(std::none_of(text.begin(), text.end(), [](char c) { return c >= 0 && c < 0x20; }));
 }
-
-/// A server on this machine that takes connections and never answers.
-struct SilentServer {
-  SilentServer() {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
-    REQUIRE(::listen(socket.get(), 16) == 0);
-    REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
-    url = fmt::format("http://127.0.0.1:{}/x", ntohs(address.sin_port));
-  }
-  Fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  std::string url;
-};
 
 /// A repository with one file of random bytes.
 struct Repository : Folder {

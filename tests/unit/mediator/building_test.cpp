@@ -314,6 +314,10 @@ TEST_CASE("what a builder prints is not the reason of its failure, in no version
         "(Killed)\nFor full logs, run 'nix log x'.",
         false},
        {"builder for 'x' failed due to signal 9 (Killed);\nlast 1 log lines:\n> said", true},
+       {"builder for 'x' failed with exit code 3; last 1 log lines:\n  failed due to signal 9 "
+        "(Killed)",
+        false},
+       {"builder for 'x' failed due to signal 9 (Killed); last 1 log lines:\n  said", true},
        {"Cannot build 'x'.\nReason: builder failed with exit code 3.\nOutput paths:\n  o\nLast 1 "
         "log lines:\n> failed due to signal 9 (Killed)",
         false},
@@ -333,4 +337,19 @@ TEST_CASE("what a builder prints is not the reason of its failure, in no version
   else
     CHECK_NOTHROW(client.ask(wire::Op::build_paths, request));
   CHECK(world.session.condemned() == killed);
+}
+
+TEST_CASE(
+    "what upstream says of an output and is not what Nix writes is its fault, not the client's") {
+  World world;
+  const auto derivation = world.add_derivation("odd");
+  world.upstream_state.built_outputs = {{"sha256:00!out", "{}"}};
+  Conversation client(world);
+  client.handshake();
+  CHECK_THROWS_AS(
+      client.ask(wire::Op::build_paths_with_results,
+                 wire::BuildPathsWithResults{{{derivation, true, {}}}, wire::BuildMode::normal}),
+      ConnectionOver);
+  CHECK(world.session.condemned());
+  CHECK(world.ledger.rules("condemn") == std::vector<std::string>{std::string(policy::rule::host)});
 }

@@ -42,8 +42,9 @@ class Conversation {
 
   wire::Reader& from() { return *reader_; }
   wire::Writer& to() { return *writer_; }
-  void handshake() {
-    version_ = wire::offer_handshake(from(), to()).version;
+  void handshake(wire::Version offered = wire::newest) {
+    const auto server = wire::begin_handshake(from(), to());
+    version_ = wire::complete_handshake(from(), to(), server, offered).version;
     REQUIRE_FALSE(finish().has_value());
   }
   /// The error, if it ended in one.

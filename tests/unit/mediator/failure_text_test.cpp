@@ -31,6 +31,12 @@ TEST_CASE("a log that looks like the reason is not taken for it") {
         "builder for " + drv + " failed");
 }
 
+TEST_CASE("older versions of Nix begin the log on the same line") {
+  CHECK(text_of(BuildStatus::permanent_failure,
+                "builder for 'x' failed with exit code 3; last 1 log lines:\n  failed with exit "
+                "code 7") == "builder for " + drv + " failed with exit code 3");
+}
+
 TEST_CASE("newer versions of Nix say it in another line") {
   CHECK(text_of(BuildStatus::permanent_failure,
                 "Cannot build 'x'.\nReason: \x1b[31;1mbuilder failed with exit code 3\x1b[0m.\n"

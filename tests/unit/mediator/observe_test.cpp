@@ -47,10 +47,7 @@ class GivingDaemon {
     REQUIRE(operation != nullptr);
     (void)operation->decode(from, version);
     if (const auto upload = wire::open_upload(operation->body(version), from, to, version)) {
-      std::string body;
-      std::array<char, 1000> buffer{};
-      while (const auto n = upload->read_some(buffer)) body.append(buffer.data(), n);
-      bodies.push_back(std::move(body));
+      bodies.push_back(upload->is_framed() ? read_frames(*upload) : read_archive(*upload));
     }
     wire::write_log_message(to, wire::Last{}, version);
     if (op == wire::Op::add_to_store) wire::AddedPath{added}.encode(to, version);
@@ -60,18 +57,32 @@ class GivingDaemon {
     to.flush();
   }
 
+  static std::string read_frames(wire::Upload& upload) {
+    std::string body;
+    std::array<char, 1000> buffer{};
+    while (const auto n = upload.read_some(buffer)) body.append(buffer.data(), n);
+    return body;
+  }
+  static std::string read_archive(wire::Upload& upload) {
+    StringSink body;
+    copy_nar(upload, body);
+    return body.text();
+  }
+
   Fd listening_;
   std::thread thread_;
 };
 
 /// An observing proxy between a client and that daemon.
 struct Observed {
-  Observed() {
+  explicit Observed(wire::Version offered = wire::newest,
+                    std::uint64_t request_bytes = Limits{}.request_bytes) {
     world.services.profile = Profile::observe;
+    world.config.limits.request_bytes = request_bytes;
     world.config.upstream = (world.folder / "daemon").string();
     daemon.emplace(world.config.upstream);
     client.emplace(world);
-    client->handshake();
+    client->handshake(offered);
   }
 
   std::string derivation(const StorePath& input) const {
@@ -210,4 +221,26 @@ TEST_CASE("observe: what BuildDerivation has built is visible since, as it is in
   (void)wire::OneBuildResult::decode(observed.client->from(), wire::newest);
   CHECK(observed.next_row() == "allow build " + observed.print(path));
   CHECK(observed.world.session.visible(output));
+}
+
+TEST_CASE("observe: an upload in pieces may be larger than the request that it belongs to") {
+  constexpr wire::Version version{1, 22};
+  Observed observed(version, 100'000);
+  const std::string content(300'000, 'x');
+  const auto item = observed.described("large", content, {}, false);
+  const auto archive = test::nar({test::Tree::File{content}});
+  auto& to = observed.client->to();
+  to.u64(static_cast<std::uint64_t>(wire::Op::add_to_store_nar));
+  item.encode(to, observed.world.config.layout, version);
+  for (std::size_t sent = 0;;) {
+    to.flush();
+    const auto message = wire::read_log_message(observed.client->from(), version);
+    if (std::holds_alternative<wire::Last>(message)) break;
+    const auto* asked = std::get_if<wire::ReadRequest>(&message);
+    REQUIRE(asked != nullptr);
+    to.string(std::string_view(archive).substr(sent, asked->most));
+    sent += asked->most;
+  }
+  REQUIRE(observed.daemon->bodies.size() == 1);
+  CHECK((observed.daemon->bodies.front() == archive));
 }

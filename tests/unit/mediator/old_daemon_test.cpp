@@ -30,6 +30,8 @@ TEST_CASE("those before 1.34 tell by the message alone") {
   // What the builder printed is not looked at.
   CHECK(status("builder for 'x' failed with exit code 1;\nlast 2 log lines:\n> it timed out\n") ==
         BuildStatus::permanent_failure);
+  CHECK(status("builder for 'x' failed with exit code 1; last 2 log lines:\n  it timed out\n") ==
+        BuildStatus::permanent_failure);
   CHECK(status("no space;\nlast 2 log lines:\n> failed with exit code 1\n") ==
         BuildStatus::misc_failure);
   CHECK(status("cannot create directory: No space left on device") == BuildStatus::misc_failure);

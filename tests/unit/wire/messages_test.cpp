@@ -327,6 +327,22 @@ TEST_CASE("uploads of all kinds give their content and leave the connection in o
   CHECK(source.rest() == "next");
 }
 
+TEST_CASE("an upload in pieces may be larger than the request that it belongs to") {
+  constexpr std::uint64_t most = 1000;
+  const std::string piece(600, 'x');
+  const auto bytes = bytes_of([&](Writer& to) {
+    for (int i = 0; i < 5; ++i) to.string(piece);
+  });
+  StringSource source(bytes);
+  Reader from(source, layout, {most, most, most});
+  StringSink asked;
+  Writer to(asked, layout);
+  const auto upload = open_upload(Body::tunnelled, from, to, {1, 22});
+  std::string content(5 * piece.size(), '\0');
+  REQUIRE_NOTHROW(upload->read(content));
+  CHECK((content == std::string(content.size(), 'x')));
+}
+
 TEST_CASE("a build result loses what is the host's, and nothing else") {
   const BuildResult daemons{
       BuildStatus::already_valid,
