@@ -34,6 +34,11 @@ bool has_our_root(const FirstProcess& first) {
   return own && identity_of(own.get()) == first.root;
 }
 
+/// While this is held no other sandbox can be meant by the number, however late it is said.
+std::shared_ptr<const Fd> hold(const Fd& pid_namespace) {
+  return std::make_shared<const Fd>(::fcntl(pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
+}
+
 }  // namespace
 
 void Sessions::on_first_contact(Contacts::FirstContact contact) {
@@ -65,6 +70,7 @@ bool Sessions::join(const FirstProcess& first, const ChrootFolder& folder) {
   }
   // It is decided when it is open again.
   if (session->resumes()) {
+    offer_later(first.namespace_identity, folder.derivation, hold(first.pid_namespace));
     if (!session->first) look_out(*session);
     return true;
   }
@@ -98,9 +104,7 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
     return parts_.contacts.forget(sandbox);
   }
   const auto root = arrival->first.root;
-  // While this is held no other sandbox can be meant by the number, however late it is said.
-  const auto held =
-      std::make_shared<const Fd>(::fcntl(arrival->first.pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
+  const auto held = hold(arrival->first.pid_namespace);
   offer_later(sandbox, arrival->folder.derivation, held);
   Announcement announcement{std::move(arrival->folder.derivation),
                             std::move(arrival->folder.folder),
