@@ -18,6 +18,7 @@ namespace {
 /// airlockd may be on its way up again; what a build finds must not depend on that.
 constexpr std::chrono::seconds arrival_deadline{10};
 constexpr std::chrono::milliseconds arrival_delay{100};
+constexpr std::chrono::seconds second_look{1};
 /// What a session usually needs to be open. While this lasts the others wait as well who look for
 /// the same name in `var`; after it, only this sandbox.
 constexpr std::chrono::milliseconds offer_delay{100};
@@ -85,10 +86,18 @@ void Sessions::arrive(std::shared_ptr<Arrival> arrival) {
   arrivals_.erase(sandbox);
   if (!is_alive(arrival->first.process.get())) return parts_.contacts.forget(sandbox);
   if (parts_.mediator.is_connected()) return open_for(arrival);
-  if (EventLoop::Clock::now() >= arrival->deadline) {
-    spdlog::warn("{}: condemned: {}", arrival->folder.derivation.base(), no_mediator);
-    kill_sandbox(arrival->first, no_mediator);
-    return parts_.contacts.forget(sandbox);
+  const auto late = EventLoop::Clock::now() - arrival->deadline;
+  if (late >= EventLoop::Clock::duration::zero()) {
+    // What looks at the folder from outside only, as df does, has seen nothing that is a build's.
+    // What lists it asks again at once, and has waited long enough.
+    const bool leaves = late >= second_look;
+    const auto otherwise = leaves ? Contacts::Else::forget : Contacts::Else::answer;
+    if (parts_.contacts.is_needed(sandbox, otherwise)) {
+      spdlog::warn("{}: condemned: {}", arrival->folder.derivation.base(), no_mediator);
+      kill_sandbox(arrival->first, no_mediator);
+      return parts_.contacts.forget(sandbox);
+    }
+    if (leaves) return;
   }
   arrivals_.emplace(sandbox, arrival);
   parts_.loop.after(arrival_delay, [this, arrival] { arrive(arrival); });
