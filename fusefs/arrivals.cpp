@@ -18,6 +18,7 @@ namespace {
 /// airlockd may be on its way up again; what a build finds must not depend on that.
 constexpr std::chrono::seconds arrival_deadline{10};
 constexpr std::chrono::milliseconds arrival_delay{100};
+constexpr std::chrono::seconds second_look{1};
 /// What a session usually needs to be open. While this lasts the others wait as well who look for
 /// the same name in `var`; after it, only this sandbox.
 constexpr std::chrono::milliseconds offer_delay{100};
@@ -32,6 +33,11 @@ constexpr const char* no_worker =
 bool has_our_root(const FirstProcess& first) {
   const Fd own(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   return own && identity_of(own.get()) == first.root;
+}
+
+/// While this is held no other sandbox can be meant by the number, however late it is said.
+std::shared_ptr<const Fd> hold(const Fd& pid_namespace) {
+  return std::make_shared<const Fd>(::fcntl(pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
 }
 
 }  // namespace
@@ -65,6 +71,7 @@ bool Sessions::join(const FirstProcess& first, const ChrootFolder& folder) {
   }
   // It is decided when it is open again.
   if (session->resumes()) {
+    offer_later(first.namespace_identity, folder.derivation, hold(first.pid_namespace));
     if (!session->first) look_out(*session);
     return true;
   }
@@ -79,10 +86,18 @@ void Sessions::arrive(std::shared_ptr<Arrival> arrival) {
   arrivals_.erase(sandbox);
   if (!is_alive(arrival->first.process.get())) return parts_.contacts.forget(sandbox);
   if (parts_.mediator.is_connected()) return open_for(arrival);
-  if (EventLoop::Clock::now() >= arrival->deadline) {
-    spdlog::warn("{}: condemned: {}", arrival->folder.derivation.base(), no_mediator);
-    kill_sandbox(arrival->first, no_mediator);
-    return parts_.contacts.forget(sandbox);
+  const auto late = EventLoop::Clock::now() - arrival->deadline;
+  if (late >= EventLoop::Clock::duration::zero()) {
+    // What looks at the folder from outside only, as df does, has seen nothing that is a build's.
+    // What lists it asks again at once, and has waited long enough.
+    const bool leaves = late >= second_look;
+    const auto otherwise = leaves ? Contacts::Else::forget : Contacts::Else::answer;
+    if (parts_.contacts.is_needed(sandbox, otherwise)) {
+      spdlog::warn("{}: condemned: {}", arrival->folder.derivation.base(), no_mediator);
+      kill_sandbox(arrival->first, no_mediator);
+      return parts_.contacts.forget(sandbox);
+    }
+    if (leaves) return;
   }
   arrivals_.emplace(sandbox, arrival);
   parts_.loop.after(arrival_delay, [this, arrival] { arrive(arrival); });
@@ -98,9 +113,7 @@ void Sessions::open_for(const std::shared_ptr<Arrival>& arrival) {
     return parts_.contacts.forget(sandbox);
   }
   const auto root = arrival->first.root;
-  // While this is held no other sandbox can be meant by the number, however late it is said.
-  const auto held =
-      std::make_shared<const Fd>(::fcntl(arrival->first.pid_namespace.get(), F_DUPFD_CLOEXEC, 0));
+  const auto held = hold(arrival->first.pid_namespace);
   offer_later(sandbox, arrival->folder.derivation, held);
   Announcement announcement{std::move(arrival->folder.derivation),
                             std::move(arrival->folder.folder),

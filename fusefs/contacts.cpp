@@ -50,9 +50,9 @@ bool Contacts::offer(FileIdentity sandbox, const StorePath& derivation) {
     if (found == sandboxes_.end() || found->second.decided) return false;
     found->second.derivation = derivation;
     auto& waiting = found->second.waiting;
-    const auto first_hasty = std::partition(
-        waiting.begin(), waiting.end(),
-        [](const Question& question) { return question.patience == Patience::until_decided; });
+    const auto first_hasty =
+        std::partition(waiting.begin(), waiting.end(),
+                       [](const Question& question) { return question.is_patient(); });
     std::move(first_hasty, waiting.end(), std::back_inserter(hasty));
     waiting.erase(first_hasty, waiting.end());
   }
@@ -83,6 +83,25 @@ void Contacts::forget(FileIdentity sandbox) {
     sandboxes_.erase(found);
   }
   for (const auto& question : waiting) question.answer(std::nullopt);
+}
+
+bool Contacts::is_needed(FileIdentity sandbox, Else otherwise) {
+  std::vector<Question> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sandboxes_.find(sandbox);
+    if (found == sandboxes_.end()) return false;
+    auto& asked = found->second.waiting;
+    const bool needed = std::any_of(asked.begin(), asked.end(), [](const Question& question) {
+      return question.patience != Patience::while_others_wait;
+    });
+    if (needed) return true;
+    found->second.overdue = true;
+    waiting = std::exchange(asked, {});
+    if (otherwise == Else::forget) sandboxes_.erase(found);
+  }
+  for (const auto& question : waiting) question.answer(std::nullopt);
+  return false;
 }
 
 void Contacts::stop() {
@@ -136,7 +155,8 @@ void Contacts::resolve(Question question) {
       [[maybe_unused]] const auto size = ::write(wake_.get(), &one, sizeof one);
     }
     const bool offered = sandbox.derivation && question.patience == Patience::until_offered;
-    if (!sandbox.decided && !offered && !stopped_) {
+    const bool overdue = sandbox.overdue && question.patience == Patience::while_others_wait;
+    if (!sandbox.decided && !offered && !overdue && !stopped_) {
       sandbox.waiting.push_back(std::move(question));
       return;
     }

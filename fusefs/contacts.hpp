@@ -35,8 +35,9 @@ class Contacts {
   /// the same folder. So such a question is answered when the sandbox's build is known but its
   /// session is not open yet (offer), and it is the next question, below the name, that waits. A
   /// listing is in the way of whoever would change something in the folder, and of those behind
-  /// him: it is answered at the next offer, and asks again.
-  enum class Patience { until_decided, until_offered, until_next_offer };
+  /// him: it is answered at the next offer, and asks again. An answer that is the same for everyone
+  /// may come late, so that the next question finds it decided, but is not worth a decision.
+  enum class Patience { until_decided, until_offered, until_next_offer, while_others_wait };
 
   /// A sandbox that has not asked before.
   struct FirstContact {
@@ -65,6 +66,10 @@ class Contacts {
   void decide(FileIdentity sandbox, const std::optional<StorePath>& derivation);
   /// Whoever waits finds an empty folder; the next who asks is a first contact again.
   void forget(FileIdentity sandbox);
+  enum class Else { answer, forget };
+  /// Whether somebody waits for what only a decision can tell. If not, whoever waits is answered,
+  /// and so is at once who comes after and waits for others only; or the sandbox is forgotten.
+  bool is_needed(FileIdentity sandbox, Else otherwise);
   /// From now on everybody is answered at once, also those that wait; what is said to them is no
   /// answer to go by (stopped).
   void stop();
@@ -75,10 +80,15 @@ class Contacts {
     pid_t thread;
     Patience patience;
     Answer answer;
+
+    [[nodiscard]] bool is_patient() const {
+      return patience == Patience::until_decided || patience == Patience::while_others_wait;
+    }
   };
   struct Sandbox {
     Fd pid_namespace;
     bool decided = false;
+    bool overdue = false;
     std::optional<StorePath> derivation;  ///< decided, or offered
     std::vector<Question> waiting;
   };

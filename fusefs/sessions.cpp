@@ -275,7 +275,10 @@ void Sessions::on_mediator_lost() {
 }
 
 void Sessions::shut_down(ForSuccessor leave) {
-  for (const auto& [sandbox, arrival] : arrivals_) kill_sandbox(arrival->first, stopped);
+  for (const auto& [sandbox, arrival] : arrivals_) {
+    if (parts_.contacts.is_needed(sandbox, Contacts::Else::answer))
+      kill_sandbox(arrival->first, stopped);
+  }
   std::vector<std::uint64_t> numbers;
   for (const auto& [number, session] : sessions_) numbers.push_back(number);
   for (const auto number : numbers) {

@@ -126,7 +126,7 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   if (node == var_node) {
     // Nothing here depends on who asks. But what is about to list the folder asks this first, and
     // here, unlike there, whoever is not known yet holds no lock of the folder's while it waits.
-    return ask_who(request, Contacts::Patience::until_decided, [request](const auto&) {
+    return ask_who(request, Contacts::Patience::while_others_wait, [request](const auto&) {
       const auto attributes = tree_of(request).attributes(var_node);
       fuse_reply_attr(request, &*attributes, 0);
     });

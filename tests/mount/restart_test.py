@@ -2,9 +2,11 @@
 import os
 import signal
 import socket
+import subprocess
 
 import boundary
 import world
+from static_test import RAW_LIST
 from world import MOUNT, RUN, STATE, STORE, SettlingTest, base, wait_for
 
 VIEW = os.path.dirname(STATE)
@@ -311,6 +313,25 @@ result = True
         self.assertFalse(world.select_readable(build.process.stdout))
         self.mediator = self.connect()
         self.assertEqual(build.answer(), {"result": ["airlock", "nix"]})
+        self.assertGoesOn(build, session)
+
+    def test_static_mode_waits_alone(self):
+        """Also who lists without a question before holds up the others for a moment only."""
+        build, session = self.in_static_mode()
+        self.lose()
+        self.fs = world.AirlockFs(*self.arguments)
+        wait_for(lambda: len(self.mounts_of(build)) == 2, 10, "the view to be back")
+        build.tell(do="agent", code=RAW_LIST)
+        def lists():
+            with open(f"/proc/{build.pid}/stack") as file:
+                return "iterate_dir" in file.read()
+        wait_for(lists, 10, "it to list")
+        for command in ("mkdir", "ls"):
+            with subprocess.Popen([command, MOUNT + "/var/nix"], stderr=subprocess.DEVNULL) as other:
+                self.assertNotEqual(other.wait(8), 0)
+        self.assertFalse(world.select_readable(build.process.stdout), "it did not wait")
+        self.mediator = self.connect()
+        self.assertEqual(build.answer(), {"result": [["airlock", "nix"], 0]})
         self.assertGoesOn(build, session)
 
     # What airlockd says about sessions of a predecessor's is believed as little as ever.

@@ -492,6 +492,36 @@ result = True
         self.assertEqual(late.killed_by(), 9)
         self.assertIn("start airlockd", late.log())
 
+    def test_without_airlockd_everyone_may_look_at_the_folder(self):
+        """What is said of it is the same for all: a build that wants no more than that goes on."""
+        self.mediator.channel.socket.shutdown(socket.SHUT_RDWR)
+        self.desk.thread.join(10)
+        wait_for(lambda: "airlockd is gone" in self.fs.log(), 10, "airlockd to be gone")
+        outside, inside = self.start_build(), self.start_build()
+        outside.tell(do="agent", code=f"result = stat.S_ISDIR(os.stat('{VIEW}').st_mode)")
+        # Who looks into it is ended as ever, also when others only look at it meanwhile.
+        inside.tell(do="agent", code=f"""
+if os.fork() == 0:
+    os.stat('{VIEW}')
+    os._exit(0)
+time.sleep(0.5)
+os.listdir('{VIEW}')
+""")
+        self.assertEqual(outside.answer(), {"result": True})
+        self.assertEqual(inside.answer(), {"gone": True})
+        self.assertEqual(inside.killed_by(), 9)
+        self.assertIn("start airlockd", inside.log())
+        self.assertEqual(outside.result("result = 1"), 1)
+        time.sleep(1.5)
+        # It has as long as ever for airlockd to come.
+        outside.tell(do="agent", code=LIST)
+        time.sleep(0.5)
+        self.mediators.remove(self.mediator)
+        self.mediator.close()
+        self.mediator = self.connect()
+        self.desk = Desk(self.mediator)
+        self.assertEqual(outside.answer(), {"result": ["airlock", "nix"]})
+
     def test_a_build_whose_worker_is_gone_is_ended(self):
         """Also when it looks for the first time after that: nobody would ever settle its session."""
         build = self.start_build()
