@@ -90,7 +90,13 @@ class Git {
     int status = -1;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-    return tl::unexpected(in_time ? complaint(said) : too_slow());
+    if (!in_time) return tl::unexpected(too_slow());
+    if (WIFSIGNALED(status))
+      return tl::unexpected(
+          fmt::format("git was ended by signal {}, as the kernel does when the machine has no "
+                      "memory left; build again when it has",
+                      WTERMSIG(status)));
+    return tl::unexpected(complaint(said));
   }
 
  private:
@@ -134,7 +140,7 @@ class Git {
           "there",
           quote(line.substr(7)));
     }
-    return "git ended without a word; the log of airlock-fetchd may say more";
+    return "git ended without a word; build again, or fetch it by hand to see why";
   }
 
   const FetchConfig& config_;

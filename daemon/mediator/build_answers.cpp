@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <set>
-
 #include "daemon/mediator/failure_text.hpp"
 #include "daemon/mediator/upstream.hpp"
 #include "daemon/policy/build_plan.hpp"
@@ -15,6 +13,7 @@ namespace {
 using wire::BuildResult;
 using wire::BuildStatus;
 using Results = std::map<StorePath, BuildResult>;
+using Reasons = std::map<StorePath, std::string>;
 
 /// Of many that failed, so many are named to a client; the log has had all of them.
 constexpr std::size_t most_causes = 10;
@@ -40,20 +39,6 @@ std::set<StorePath> causes_of(const StorePath& derivation, const std::set<StoreP
     if (failed.contains(needed)) causes.insert(needed);
   if (causes.empty()) causes.insert(derivation);
   return causes;
-}
-
-/// In the order of their names, since upstream's order is its own.
-std::string name_causes(const std::set<StorePath>& causes, const Results& made,
-                        const StoreLayout& layout) {
-  std::string text;
-  std::size_t named = 0;
-  for (const auto& path : causes) {
-    if (named == most_causes) return text + fmt::format("\nand {} more", causes.size() - named);
-    if (named++ > 0) text += "\n";
-    const auto& error = made.at(path).error;
-    text += error.empty() ? fmt::format("build of '{}' failed", layout.print(path)) : error;
-  }
-  return text;
 }
 
 /// Of the outputs that were built, those that this target is about.
@@ -89,6 +74,18 @@ Results by_derivation(BuildOutcome outcome, const StoreLayout& layout) {
   return made;
 }
 
+/// Of each that failed.
+Reasons take_reasons(Results& made, const StoreLayout& layout) {
+  Reasons reasons;
+  for (auto& [path, result] : made) {
+    if (result.succeeded()) continue;
+    reasons.emplace(path, result.error.empty()
+                              ? fmt::format("build of '{}' failed", layout.print(path))
+                              : std::move(result.error));
+  }
+  return reasons;
+}
+
 }  // namespace
 
 bool abandoned(const BuildResult& result) {
@@ -107,23 +104,47 @@ BuildAnswers::BuildAnswers(const wire::Targets& targets, BuildOutcome outcome,
   for (const auto& target : targets) {
     if (!target.build || of_.contains(target.path)) continue;
     const auto& result = made.at(target.path);
-    auto& answer = of_.emplace(target.path, normal(result, layout)).first->second;
+    auto& answer = of_[target.path];
+    answer.result = normal(result, layout);
+    answer.result.error.clear();
     if (result.succeeded()) continue;
     const auto causes = causes_of(target.path, failed, scene);
-    answer.error = name_causes(causes, made, layout);
-    if (failed_because_of_others(result)) answer.status = BuildStatus::dependency_failed;
+    answer.causes = first_of(causes);
+    if (failed_because_of_others(result)) answer.result.status = BuildStatus::dependency_failed;
     all_causes.insert(causes.begin(), causes.end());
   }
-  failures_ = name_causes(all_causes, made, layout);
+  reasons_ = take_reasons(made, layout);
+  failures_ = text_of(first_of(all_causes));
+}
+
+/// In the order of their names, since upstream's order is its own.
+BuildAnswers::Causes BuildAnswers::first_of(const std::set<StorePath>& causes) {
+  Causes first;
+  for (const auto& path : causes)
+    if (first.named.size() < most_causes) first.named.push_back(path);
+  first.more = causes.size() - first.named.size();
+  return first;
+}
+
+std::string BuildAnswers::text_of(const Causes& causes) const {
+  std::string text;
+  for (const auto& path : causes.named) {
+    if (!text.empty()) text += "\n";
+    text += reasons_.at(path);
+  }
+  if (causes.more > 0) text += fmt::format("\nand {} more", causes.more);
+  return text;
 }
 
 bool BuildAnswers::succeeded(const wire::Target& target) const {
-  return !target.build || of_.at(target.path).succeeded();
+  return !target.build || of_.at(target.path).result.succeeded();
 }
 
 BuildResult BuildAnswers::of(const wire::Target& target) const {
   if (!target.build) return {BuildStatus::built, {}};
-  auto result = of_.at(target.path);
+  const auto& answer = of_.at(target.path);
+  auto result = answer.result;
+  result.error = text_of(answer.causes);
   keep_wanted_outputs(result, target);
   return result;
 }

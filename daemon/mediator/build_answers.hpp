@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ struct BuildOutcome {
 [[nodiscard]] bool abandoned(const wire::BuildResult& result);
 
 /// What of an outcome a client is told. Held for each derivation, of which a client may name one in
-/// as many targets as fit into a request. Immutable.
+/// as many targets as fit into a request, and a failure's text for the derivation that failed,
+/// since any number may need that one. Immutable.
 class BuildAnswers {
  public:
   /// The targets are the client's; the outcome is one that its sandbox may learn. Throws
@@ -34,7 +36,20 @@ class BuildAnswers {
   [[nodiscard]] const std::string& failures() const { return failures_; }
 
  private:
-  std::map<StorePath, wire::BuildResult> of_;  ///< each derivation that is a target
+  /// Why a derivation failed: of many causes only the first few are named.
+  struct Causes {
+    std::vector<StorePath> named;
+    std::size_t more = 0;
+  };
+  struct Answer {
+    wire::BuildResult result;  ///< without the error
+    Causes causes;
+  };
+  [[nodiscard]] static Causes first_of(const std::set<StorePath>& causes);
+  [[nodiscard]] std::string text_of(const Causes& causes) const;
+
+  std::map<StorePath, Answer> of_;  ///< each derivation that is a target
+  std::map<StorePath, std::string> reasons_;
   std::string failures_;
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -18,6 +19,7 @@
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/unix_socket.hpp"
 #include "fusefs/boundary/fd.hpp"
+#include "tests/unit/fetch/processes.hpp"
 #include "tests/unit/fetch/silent_server.hpp"
 
 using namespace airlock;
@@ -166,6 +168,22 @@ TEST_CASE("sentences: a server that does not answer in time") {
   const auto kind = GENERATE(Kind::file, Kind::git);
   const Origin origin{kind, server.url, kind == Kind::git ? no_such_revision : ""};
   is_sentence(failure_of(origin, config), origin, "1", "raise fetch.timeout");
+}
+
+TEST_CASE("sentences: git is killed") {
+  const SilentServer server;
+  const Origin origin{Kind::git, server.url, no_such_revision};
+  std::atomic<bool> over = false;
+  std::thread killer([&] {
+    while (!over) {
+      if (const auto git = test::child_of(::getpid()); git > 0) ::kill(git, SIGKILL);
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  });
+  const auto said = failure_of(origin);
+  over = true;
+  killer.join();
+  is_sentence(said, origin, "git was ended by signal 9", "build again");
 }
 
 TEST_CASE("sentences: what airlock-fetchd says is one line, whatever it says") {

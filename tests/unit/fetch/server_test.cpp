@@ -13,6 +13,7 @@
 
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/wire/unix_socket.hpp"
+#include "tests/unit/fetch/processes.hpp"
 #include "tests/unit/fetch/silent_server.hpp"
 
 using namespace airlock;
@@ -48,8 +49,7 @@ class Fetchd {
   /// The process of its one fetch, waited for.
   pid_t job() const {
     for (int i = 0; i < 1000; ++i) {
-      for (const auto& each : fs::directory_iterator("/proc"))
-        if (parent_of(each.path()) == pid_) return std::stoi(each.path().filename().string());
+      if (const auto child = test::child_of(pid_); child > 0) return child;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return 0;
@@ -69,13 +69,6 @@ class Fetchd {
   Config config;
 
  private:
-  static pid_t parent_of(const fs::path& process) {
-    std::ifstream status((process / "status").string());
-    for (std::string word; status >> word;)
-      if (pid_t parent = 0; word == "PPid:" && status >> parent) return parent;
-    return 0;
-  }
-
   Folder folder_;
   std::string log_ = (folder_.path / "log").string();
   pid_t pid_ = 0;
