@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,7 +11,14 @@ namespace airlock::fusefs {
 namespace {
 
 constexpr std::size_t most_of_a_session = 256;  ///< airlockd serves 64 at once, by default
-constexpr std::size_t most = 16384;
+
+/// Of all sessions. The rest of what this process may open is for what it cannot do without.
+std::size_t most() {
+  constexpr rlim_t ever = 16384;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return std::min(ever, limit.rlim_cur / 4);
+}
 
 /// Both ends are gone, or airlockd has shut it down.
 bool is_over(const Fd& socket) {
@@ -23,7 +31,7 @@ bool is_over(const Fd& socket) {
 void HeldClients::hold(std::uint64_t session, int socket) {
   auto& sockets = held_[session];
   sweep(sockets);
-  if (sockets.size() >= most_of_a_session || count_ >= most || closer_.is_stuck()) return;
+  if (sockets.size() >= most_of_a_session || count_ >= most() || closer_.is_stuck()) return;
   Fd held(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
   if (!held) return;
   sockets.push_back(std::move(held));

@@ -14,7 +14,8 @@ namespace airlock::fusefs {
 /// anything in it can tell. A connection that airlockd ends itself is shut down, which ends it
 /// whoever holds it.
 ///
-/// Bounded: what is past the bound is not held. Nothing is waited for. Lives on the event loop.
+/// Bounded, also by what this process may open: what is past the bound is not held. Nothing is
+/// waited for. Lives on the event loop.
 class HeldClients {
  public:
   /// Holds a duplicate. socket: a unix socket, airlockd's end of a connection of this session's.

@@ -1,5 +1,6 @@
 """The life of a session, from the announcement to the end, in a real mount and real namespaces."""
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -197,6 +198,19 @@ class Session(SettlingTest):
             accepted.close()
             self.assertEqual(build.result("result = kept.pop().recv(1).decode()"), "")
         wait_for(lambda: self.fs.open_files() <= before + 4, 10, "the descriptors of what is over")
+
+    def test_connections_leave_descriptors_for_others(self):
+        """Also where airlock-fs may have few: without them nobody could be told apart."""
+        build, session = self.open_session()
+        most = self.fs.open_files() + 100
+        resource.prlimit(self.fs.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        for _ in range(120):
+            with self.call(build, session) as accepted:
+                mine = os.dup(accepted.fileno())
+                self.addCleanup(os.close, mine)
+                self.assertEqual(self.mediator.request(boundary.VERIFY, session, fd=mine), (True, ""))
+        other, _ = self.verified_session()
+        self.assertEqual(other.result(f"result = os.listdir('{os.path.dirname(world.STATE)}')"), ["airlock", "nix"])
 
     def test_airlockd_is_not_there(self):
         self.mediator.close()
