@@ -80,8 +80,9 @@ int work(const std::string& control, const std::string& side, const std::string&
 }
 
 /// Keeps every processor awake with what gives way to everything: to wake a sleeping one takes
-/// longer than most of what is measured, and would be most of what is seen. Not while something
-/// streams: a processor that is kept awake does not look for work that waits at another.
+/// longer than most of what is measured, and would be most of what is seen. Not while more than a
+/// question and its answer is under way: a processor that is kept awake does not look for work that
+/// waits at another, which is then found at the next tick, 4 ms later.
 class Awake {
  public:
   Awake() {
@@ -164,7 +165,7 @@ int lead(const std::string& control, const std::vector<std::string>& wanted) {
   for (const auto& row : rows()) {
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), row.measure) == wanted.end())
       continue;
-    if (row.streams)
+    if (row.spreads)
       awake.reset();
     else if (!awake)
       awake.emplace();

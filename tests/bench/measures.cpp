@@ -308,7 +308,7 @@ struct Entry {
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all{
-      {{"connect", "connect + handshake + IsValidPath", 0.1, 30}, Measures::connect},
+      {{"connect", "connect + handshake + IsValidPath", 0.1, 30, true}, Measures::connect},
       {{"floor", "64 bytes to a thread and back: the kernel's part", 0, 40}, Measures::floor},
       {{"is-valid-path", "IsValidPath, connected", 0.5, 40}, Measures::is_valid_path},
       {{"path-info", "QueryPathInfo, each of another path", 0.5, 40}, Measures::path_info},
@@ -317,7 +317,7 @@ const std::vector<Entry>& entries() {
       {{"absent-paths", "QueryValidPaths, 10,000 absent", 0.5, 10}, Measures::absent_paths},
       {{"add-derivation", "add a small derivation (with its graft)", 1.3, 30},
        Measures::add_derivation},
-      {{"crowd", "200 connections at once, each as the first row", 0, 10}, Measures::crowd},
+      {{"crowd", "200 connections at once, each as the first row", 0, 10, true}, Measures::crowd},
       {{"download", "NarFromPath", 1.1, 5, true}, Measures::download},
       {{"upload", "AddToStore", 1.1, 3, true}, Measures::upload},
       {{"upload-nar", "AddToStoreNar", 1.1, 3, true}, Measures::upload_nar},

@@ -65,7 +65,7 @@ struct Row {
   std::string_view title;
   double aim;
   int rounds;
-  bool streams = false;  ///< is long, and keeps several processes busy at once
+  bool spreads = false;  ///< keeps several processes busy at once
 };
 [[nodiscard]] const std::vector<Row>& rows();
 
