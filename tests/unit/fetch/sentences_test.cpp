@@ -19,6 +19,7 @@
 #include "daemon/wire/fd_stream.hpp"
 #include "daemon/wire/unix_socket.hpp"
 #include "fusefs/boundary/fd.hpp"
+#include "tests/support/folder.hpp"
 #include "tests/unit/fetch/processes.hpp"
 #include "tests/unit/fetch/silent_server.hpp"
 

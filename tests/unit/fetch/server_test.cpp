@@ -13,6 +13,7 @@
 
 #include "daemon/fetch/conversation.hpp"
 #include "daemon/wire/unix_socket.hpp"
+#include "tests/support/folder.hpp"
 #include "tests/unit/fetch/processes.hpp"
 #include "tests/unit/fetch/silent_server.hpp"
 

@@ -5,25 +5,12 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
 #include <string>
 
 #include "fusefs/boundary/fd.hpp"
 
 namespace airlock::test {
-
-struct Folder {
-  Folder() { boost::filesystem::create_directories(path); }
-  ~Folder() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  boost::filesystem::path path = boost::filesystem::temp_directory_path() /
-                                 boost::filesystem::unique_path("airlock-test-%%%%%%%%");
-};
 
 /// A server on this machine that takes connections and never answers.
 struct SilentServer {

@@ -1,10 +1,12 @@
 #include "daemon/guest/attributes.hpp"
 
-#include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
 
+#include "tests/support/folder.hpp"
+
+using namespace airlock;
 using namespace airlock::guest;
 
 namespace {
@@ -30,19 +32,8 @@ class Variable {
   std::optional<std::string> before_;
 };
 
-struct BuildFolder {
-  BuildFolder() { boost::filesystem::create_directory(path); }
-  ~BuildFolder() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path, ignored);
-  }
-  BuildFolder(const BuildFolder&) = delete;
-  BuildFolder& operator=(const BuildFolder&) = delete;
-  void write(const std::string& text) const {
-    std::ofstream((path / ".attrs.json").string()) << text;
-  }
-  boost::filesystem::path path =
-      boost::filesystem::temp_directory_path() / boost::filesystem::unique_path();
+struct BuildFolder : test::Folder {
+  void write(const std::string& text) const { std::ofstream(*this / ".attrs.json") << text; }
 };
 
 using Outputs = std::map<std::string, std::string>;

@@ -8,6 +8,7 @@
 
 #include "daemon/guest/copy_output.hpp"
 #include "daemon/guest/returning.hpp"
+#include "tests/support/folder.hpp"
 
 using namespace airlock;
 using namespace airlock::guest;
@@ -28,21 +29,6 @@ std::string rewrite_in_pieces(const Replacements& replacements, const std::strin
   rewriter.finish();
   return sink.text();
 }
-
-struct Folder {
-  Folder() { boost::filesystem::create_directory(path); }
-  ~Folder() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return (path / name).string();
-  }
-  boost::filesystem::path path =
-      boost::filesystem::temp_directory_path() / boost::filesystem::unique_path();
-};
 
 void write(const std::string& file, const std::string& text) {
   std::ofstream(file) << text;
@@ -85,7 +71,7 @@ TEST_CASE("a name of another length is noticed, and only where it is named") {
 }
 
 TEST_CASE("a tree is copied with its links, names, bits and empty folders") {
-  const Folder folder;
+  const test::Folder folder;
   boost::filesystem::create_directories(folder / "from/empty");
   boost::filesystem::create_directories(folder / "from/deep/er");
   write(folder / "from/deep/er/file", "see " + a + "-x\n");
@@ -109,7 +95,7 @@ TEST_CASE("a tree is copied with its links, names, bits and empty folders") {
 }
 
 TEST_CASE("what cannot be rewritten says where it is and what to do") {
-  const Folder folder;
+  const test::Folder folder;
   const Replacements replacements{{a, b, true}};
   boost::filesystem::create_directories(folder / "from");
   write(folder / "from/file", a);

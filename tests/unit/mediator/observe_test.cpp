@@ -6,6 +6,7 @@
 #include "daemon/wire/unix_socket.hpp"
 #include "tests/unit/mediator/conversation.hpp"
 #include "tests/unit/mediator/finished_paths.hpp"
+#include "tests/unit/mediator/one_client_daemon.hpp"
 
 using namespace airlock;
 using namespace airlock::fakes;
@@ -26,20 +27,10 @@ class GivingDaemon {
 
  private:
   void serve() {
-    const Fd client(::accept(listening_.get(), nullptr, nullptr));
-    wire::FdSource source(client.get(), std::chrono::seconds(10));
-    wire::FdSink sink(client.get(), std::chrono::seconds(10));
-    const StoreLayout layout;
-    wire::Reader from(source, layout, {});
-    wire::Writer to(sink, layout);
-    try {
-      const auto version = wire::accept_handshake(from, to);
-      wire::write_log_message(to, wire::Last{}, version);
-      to.flush();
-      for (;;) answer(static_cast<wire::Op>(from.u64()), from, to, version);
-    } catch (const ConnectionOver&) {
-      return;
-    }
+    fakes::serve_one_client(listening_.get(),
+                            [&](wire::Reader& from, wire::Writer& to, wire::Version version) {
+                              for (;;) answer(static_cast<wire::Op>(from.u64()), from, to, version);
+                            });
   }
 
   void answer(wire::Op op, wire::Reader& from, wire::Writer& to, wire::Version version) {

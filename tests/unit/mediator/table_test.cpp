@@ -14,6 +14,7 @@
 #include "daemon/wire/handshake.hpp"
 #include "daemon/wire/unix_socket.hpp"
 #include "tests/unit/mediator/fakes.hpp"
+#include "tests/unit/mediator/one_client_daemon.hpp"
 
 using namespace airlock;
 using namespace airlock::fakes;
@@ -202,28 +203,18 @@ class RefusingDaemon {
 
  private:
   void serve() {
-    const Fd client(::accept(listening_.get(), nullptr, nullptr));
-    wire::FdSource source(client.get(), std::chrono::seconds(10));
-    wire::FdSink sink(client.get(), std::chrono::seconds(10));
-    const StoreLayout layout;
-    wire::Reader from(source, layout, {});
-    wire::Writer to(sink, layout);
-    try {
-      const auto version = wire::accept_handshake(from, to);
-      wire::write_log_message(to, wire::Last{}, version);
-      to.flush();
-      for (;;) {
-        const auto* operation = find_operation(from.u64(), version);
-        REQUIRE(operation != nullptr);
-        (void)operation->decode(from, version);
-        const auto body = operation->body(version);
-        if (const auto upload = wire::open_upload(body, from, to, version)) upload->drain(1000);
-        wire::write_log_message(to, wire::Error{0, "the daemon decided", {}}, version);
-        to.flush();
-      }
-    } catch (const ConnectionOver&) {
-      return;
-    }
+    fakes::serve_one_client(
+        listening_.get(), [&](wire::Reader& from, wire::Writer& to, wire::Version version) {
+          for (;;) {
+            const auto* operation = find_operation(from.u64(), version);
+            REQUIRE(operation != nullptr);
+            (void)operation->decode(from, version);
+            const auto body = operation->body(version);
+            if (const auto upload = wire::open_upload(body, from, to, version)) upload->drain(1000);
+            wire::write_log_message(to, wire::Error{0, "the daemon decided", {}}, version);
+            to.flush();
+          }
+        });
   }
 
   Fd listening_;

@@ -1,16 +1,14 @@
 // The connection to nix-daemon, with a daemon behind it that says more than it should.
 #include "daemon/mediator/upstream.hpp"
 
-#include <sys/socket.h>
-
 #include <catch2/catch.hpp>
 #include <functional>
 #include <thread>
 
-#include "daemon/wire/fd_stream.hpp"
-#include "daemon/wire/handshake.hpp"
 #include "daemon/wire/unix_socket.hpp"
+#include "tests/support/folder.hpp"
 #include "tests/unit/mediator/fakes.hpp"
+#include "tests/unit/mediator/one_client_daemon.hpp"
 
 using namespace airlock;
 using namespace airlock::fakes;
@@ -30,46 +28,27 @@ class TalkingDaemon {
         thread_([this] { serve(); }) {}
   TalkingDaemon(const TalkingDaemon&) = delete;
   TalkingDaemon& operator=(const TalkingDaemon&) = delete;
-  ~TalkingDaemon() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(folder_, ignored);
-    thread_.join();
-  }
+  ~TalkingDaemon() { thread_.join(); }
   Config config() const {
     Config made;
-    made.upstream = (folder_ / "daemon").string();
+    made.upstream = folder_ / "daemon";
     made.limits.request_bytes = most;
     return made;
   }
 
  private:
   void serve() {
-    const Fd client(::accept(listening_.get(), nullptr, nullptr));
-    wire::FdSource source(client.get(), std::chrono::seconds(10));
-    wire::FdSink sink(client.get(), std::chrono::seconds(10));
-    const StoreLayout layout;
-    wire::Reader from(source, layout, {});
-    wire::Writer to(sink, layout);
-    try {
-      const auto version = wire::accept_handshake(from, to);
-      wire::write_log_message(to, wire::Last{}, version);
-      to.flush();
-      (void)from.u64();
-      (void)from.path();
-      answer_(to, version);
-      to.flush();
-      (void)from.u64();
-    } catch (const ConnectionOver&) {
-      return;  // the other end has heard enough
-    }
+    fakes::serve_one_client(listening_.get(),
+                            [&](wire::Reader& from, wire::Writer& to, wire::Version version) {
+                              (void)from.u64();
+                              (void)from.path();
+                              answer_(to, version);
+                              to.flush();
+                              (void)from.u64();
+                            });
   }
 
-  boost::filesystem::path folder_ = [] {
-    auto made = boost::filesystem::temp_directory_path() /
-                boost::filesystem::unique_path("airlock-test-%%%%%%%%");
-    boost::filesystem::create_directories(made);
-    return made;
-  }();
+  test::Folder folder_;
   Answer answer_;
   Fd listening_;
   std::thread thread_;
